@@ -1,0 +1,40 @@
+/*
+ * secret.h - the few primitives that SessionGate needs, all from libsodium.
+ *
+ * Call secret_start once before anything else. The functions below are for one thread.
+ */
+#ifndef SESSIONGATE_SECRET_H
+#define SESSIONGATE_SECRET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SECRET_MAC_LEN 32
+#define SECRET_FINGERPRINT_LEN 16
+
+/* Prepares libsodium and draws this process's hash keys. False: libsodium could not start. */
+bool secret_start(void);
+
+/* HMAC-SHA256 (RFC 2104, FIPS 180-4) of message under key; both of any length and any bytes. */
+void secret_sign(uint8_t mac[SECRET_MAC_LEN], const void *key, size_t key_len, const void *message,
+                 size_t message_len);
+
+/* What is fingerprinted: the two kinds are hashed under different keys and never collide by design. */
+enum secret_kind { SECRET_SIGN_KEY, SECRET_TOKEN };
+
+/* A 128-bit fingerprint (SipHash-2-4-128) under a key that is drawn when the process starts: equal
+ * inputs have equal fingerprints within this process, and nobody outside it can compute one. */
+void secret_fingerprint(uint8_t fingerprint[SECRET_FINGERPRINT_LEN], enum secret_kind kind,
+                        const void *data, size_t data_len);
+
+/* A 64-bit hash (SipHash-2-4) under a key of this process: for tables whose keys a client chooses. */
+uint64_t secret_hash(const void *data, size_t data_len);
+
+/* One byte from the system's cryptographic generator, drawn in batches. */
+uint8_t secret_random_byte(void);
+
+/* Whether a and b hold the same len bytes, in a time that does not depend on where they differ. */
+bool secret_equal(const void *a, const void *b, size_t len);
+
+#endif

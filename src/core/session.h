@@ -1,0 +1,111 @@
+/*
+ * session.h - one session: named payloads, and what of it is remembered between calls.
+ *
+ * Names and data are bytes; both are copied in. Nothing here knows of a server, of time or of tokens'
+ * making; the session's name and lifetime belong to the key it is stored under.
+ */
+#ifndef SESSIONGATE_SESSION_H
+#define SESSIONGATE_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "token.h"
+
+/* What the structure itself can hold; the commands set narrower limits. */
+#define SESSION_NAME_MAX UINT16_MAX
+#define SESSION_DATA_MAX (512U * 1024 * 1024)
+#define SESSION_PAYLOADS_MAX (16U * 1024 * 1024)
+
+struct payload {
+    struct payload *next;
+    uint32_t name_len;
+    uint32_t data_len;
+    uint8_t bytes[]; /* the name, then the data */
+};
+
+static inline const uint8_t *payload_name(const struct payload *payload) {
+    return payload->bytes;
+}
+
+static inline const uint8_t *payload_data(const struct payload *payload) {
+    return payload->bytes + payload->name_len;
+}
+
+struct session {
+    struct token_memory verified; /* not part of the contents: never saved, never copied */
+    size_t payload_bytes;         /* names and data together */
+    uint32_t payloads;
+    uint32_t buckets;
+    union {
+        struct payload *only;   /* buckets == 1: the one chain */
+        struct payload **table; /* otherwise: a chain for each bucket */
+    } chain;
+};
+
+/* A new session without payloads. */
+struct session *session_create(void);
+
+/* Frees the session and its payloads; may run in any thread, takes NULL. */
+void session_free(struct session *session);
+
+/* A copy of the contents, that nobody has been verified for. */
+struct session *session_copy(const struct session *session);
+
+/* The payload of that name, or NULL. It stays where it is until the next change of the session. */
+const struct payload *session_get(const struct session *session, const void *name, size_t name_len);
+
+/* Sets the payload of that name, new or not. 1 <= name_len <= SESSION_NAME_MAX and
+ * 1 <= data_len <= SESSION_DATA_MAX are the caller's to see to, and SESSION_PAYLOADS_MAX is when the
+ * name is new. True when it is new. */
+bool session_put(struct session *session, const void *name, size_t name_len, const void *data,
+                 size_t data_len);
+
+/* Deletes the payload of that name; false when there is none. */
+bool session_delete(struct session *session, const void *name, size_t name_len);
+
+/* A walk over all payloads, in no particular order: start with a cursor of zeros, call until NULL.
+ * The session may not change meanwhile. */
+struct session_cursor {
+    uint32_t bucket;
+    const struct payload *at;
+};
+
+const struct payload *session_next(const struct session *session, struct session_cursor *cursor);
+
+/* Bytes of memory the session takes, as asked from the allocator. */
+size_t session_memory(const struct session *session);
+
+/* Moves the session's blocks, for a server that defragments: move takes a block and returns where its
+ * contents are now, or NULL to leave it. session_move_self moves the session's own blocks and returns
+ * where it is now; session_move_bucket moves the payloads of one bucket (0 .. buckets - 1). */
+typedef void *(*session_mover)(void *context, void *block);
+struct session *session_move_self(struct session *session, session_mover move, void *context);
+void session_move_bucket(struct session *session, uint32_t bucket, session_mover move,
+                         void *context);
+
+/*
+ * Payloads as bytes, for files. A chunk is one or more payloads, one behind the other:
+ *
+ *     name_len  4 bytes, little-endian
+ *     data_len  4 bytes, little-endian
+ *     name, data
+ *
+ * A chunk ends with the first payload that fills SESSION_CHUNK bytes, or with the last one.
+ */
+#define SESSION_CHUNK (64U * 1024)
+
+/* Packs the next chunk of a walk into *buffer, a block of *capacity bytes from memory.alloc (or NULL
+ * and 0) that is made larger as needed and stays the caller's to free. Returns its length; 0 when the
+ * walk is over. */
+size_t session_pack(const struct session *session, struct session_cursor *cursor, uint8_t **buffer,
+                    size_t *capacity);
+
+/* Adds the payloads of a chunk. False when it is not a chunk that session_pack could have made: no
+ * payload, a length out of bounds or past the end, a name that the session has already, too many
+ * payloads; the session then holds some of them and is only good to be freed. */
+__attribute__((warn_unused_result)) bool session_unpack(struct session *session,
+                                                        const uint8_t *chunk, size_t chunk_len);
+
+#endif
