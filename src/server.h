@@ -1,0 +1,34 @@
+/*
+ * server.h - the server's module API, and which of its newer parts this server has.
+ *
+ * The header is Redis 7.0's; one binary loads on Redis 4.0 and later and on Valkey. A call that an
+ * older server lacks is a NULL pointer: test it before use. Calls newer than the header are asked for
+ * by name.
+ */
+#ifndef SESSIONGATE_SERVER_H
+#define SESSIONGATE_SERVER_H
+
+#include <redismodule.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Bytes of an argument; they belong to the string they were taken from. */
+struct bytes {
+    const char *at;
+    size_t len;
+};
+
+static inline struct bytes server_bytes(const RedisModuleString *string) {
+    struct bytes bytes;
+    bytes.at = RedisModule_StringPtrLen(string, &bytes.len);
+    return bytes;
+}
+
+/* Writes then go by one handle opened for writing, and signal themselves (Redis 6.0 and later).
+ * Before, closing such a handle signals WATCH even when nothing was changed, so a call opens its key
+ * for reading and opens it again when it is about to change it. */
+static inline bool server_signals_explicitly(void) {
+    return RedisModule_SignalModifiedKey != NULL;
+}
+
+#endif

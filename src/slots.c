@@ -1,0 +1,39 @@
+/*
+ * slots.c - ownership of hash slots, asked from the server by slots.h's probe.
+ *
+ * The probe is a write command: a read would be let through on a failed cluster that still allows
+ * reads. It is ours, and not monitored, so that MONITOR does not show the token.
+ */
+#include "slots.h"
+
+#include <errno.h>
+
+static bool in_cluster;
+static bool probing;
+
+void slots_start(RedisModuleCtx *ctx) {
+    in_cluster = RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_CLUSTER;
+}
+
+bool slots_exist(void) {
+    return in_cluster;
+}
+
+enum error slots_serve(RedisModuleCtx *ctx, const char *name, size_t name_len) {
+    probing = true;
+    RedisModuleCallReply *reply = RedisModule_Call(ctx, SLOTS_PROBE, "b", name, name_len);
+    int reason = errno; /* means something only without a reply */
+    probing = false;
+    if (reply) {
+        RedisModule_FreeCallReply(reply);
+        return ERROR_NONE;
+    }
+    return reason == ENETDOWN || reason == EROFS ? ERROR_CLUSTER_DOWN : ERROR_NO_SLOT;
+}
+
+int slots_probe(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    (void)argv;
+    (void)argc;
+    if (!probing) return RedisModule_ReplyWithError(ctx, error_message(ERROR_INTERNAL));
+    return RedisModule_ReplyWithSimpleString(ctx, "OK");
+}

@@ -1,0 +1,175 @@
+/*
+ * type.c - the methods of the data type: RDB, AOF, memory, digest, copy, defragmentation.
+ *
+ * RDB format 1 (the type's encoding version), written by rdb_save:
+ *
+ *     payloads  unsigned    how many
+ *     chunk     string      one or more payloads, packed as session.h says; again until
+ *                           `payloads` of them were read (none when it is 0)
+ *
+ * The key's name and TTL are the server's to save. What a client was verified for is never saved.
+ */
+#include "type.h"
+
+#include "core/memory.h"
+#include "effects.h"
+
+#define TYPE_NAME "sgsession" /* nine characters, part of every RDB file: never change it */
+#define RDB_FORMAT 1
+
+static RedisModuleType *session_type;
+
+struct session *type_session(RedisModuleKey *key, enum error *error) {
+    if (RedisModule_ModuleTypeGetType(key) == session_type) return RedisModule_ModuleTypeGetValue(key);
+    bool none = RedisModule_KeyType(key) == REDISMODULE_KEYTYPE_EMPTY;
+    *error = none ? ERROR_NO_SESSION : ERROR_WRONG_TYPE;
+    return NULL;
+}
+
+struct session *type_create(RedisModuleKey *key) {
+    struct session *session = session_create();
+    RedisModule_ModuleTypeSetValue(key, session_type, session);
+    return session;
+}
+
+void type_expire_at(RedisModuleKey *key, long long expire_at) {
+    if (RedisModule_SetAbsExpire) {
+        RedisModule_SetAbsExpire(key, expire_at);
+        return;
+    }
+    /* Before Redis 6.2.8 and 7.0.5 the server takes a time from now, and adds its own clock to it:
+     * once more if the clock went on in between. Never below 0: -1 would mean "no expiry". */
+    long long now;
+    do {
+        now = RedisModule_Milliseconds();
+        RedisModule_SetExpire(key, expire_at > now ? expire_at - now : 0);
+    } while (RedisModule_Milliseconds() != now);
+}
+
+void type_remove(RedisModuleKey *key) {
+    if (RedisModule_UnlinkKey)
+        RedisModule_UnlinkKey(key);
+    else
+        RedisModule_DeleteKey(key);
+}
+
+static bool io_failed(RedisModuleIO *rdb) {
+    return RedisModule_IsIOError && RedisModule_IsIOError(rdb);
+}
+
+/* Reads payloads into the session until it has as many as announced. False at the first thing that
+ * rdb_save could not have written, or when the file ends early. */
+static bool load_payloads(RedisModuleIO *rdb, struct session *session) {
+    uint64_t announced = RedisModule_LoadUnsigned(rdb);
+    if (io_failed(rdb) || announced > SESSION_PAYLOADS_MAX) return false;
+    while (session->payloads < announced) {
+        size_t chunk_len;
+        char *chunk = RedisModule_LoadStringBuffer(rdb, &chunk_len);
+        if (!chunk) return false;
+        bool good = session_unpack(session, (const uint8_t *)chunk, chunk_len);
+        RedisModule_Free(chunk);
+        if (!good) return false;
+    }
+    return session->payloads == announced;
+}
+
+static void *rdb_load(RedisModuleIO *rdb, int format) {
+    if (format != RDB_FORMAT) {
+        RedisModule_LogIOError(rdb, "warning",
+                               "a session is stored in format %d, this SessionGate reads format %d:"
+                               " load a newer module",
+                               format, RDB_FORMAT);
+        return NULL;
+    }
+    struct session *session = session_create();
+    if (load_payloads(rdb, session)) return session;
+    RedisModule_LogIOError(rdb, "warning", "a stored session is damaged or cut short");
+    session_free(session);
+    return NULL;
+}
+
+static void rdb_save(RedisModuleIO *rdb, void *value) {
+    const struct session *session = value;
+    RedisModule_SaveUnsigned(rdb, session->payloads);
+    struct session_cursor cursor = {0};
+    uint8_t *buffer = NULL;
+    size_t capacity = 0, len;
+    while ((len = session_pack(session, &cursor, &buffer, &capacity)) > 0)
+        RedisModule_SaveStringBuffer(rdb, (const char *)buffer, len);
+    memory.free(buffer);
+}
+
+static void aof_rewrite(RedisModuleIO *aof, RedisModuleString *key, void *value) {
+    effects_rewrite(aof, key, value);
+}
+
+static void free_value(void *value) {
+    session_free(value);
+}
+
+/* Freeing one payload is one step, so that the server frees a large session in the background. */
+static size_t free_effort(RedisModuleString *key, const void *value) {
+    (void)key;
+    return 1 + ((const struct session *)value)->payloads;
+}
+
+static size_t mem_usage(const void *value) {
+    return session_memory(value);
+}
+
+/* Each payload is a sequence of its own, so that their order does not matter. */
+static void digest(RedisModuleDigest *digest, void *value) {
+    struct session_cursor cursor = {0};
+    const struct payload *payload;
+    while ((payload = session_next(value, &cursor))) {
+        const char *name = (const char *)payload_name(payload);
+        RedisModule_DigestAddStringBuffer(digest, name, payload->name_len);
+        RedisModule_DigestAddStringBuffer(digest, name + payload->name_len, payload->data_len);
+        RedisModule_DigestEndSequence(digest);
+    }
+}
+
+static void *copy(RedisModuleString *from, RedisModuleString *to, const void *value) {
+    (void)from;
+    (void)to;
+    return session_copy(value);
+}
+
+static void *defrag_move(void *context, void *block) {
+    return RedisModule_DefragAlloc(context, block);
+}
+
+/* The cursor counts buckets; the server sets it aside between the steps of one large session. Between
+ * two steps the session may change, and a payload may stay where it is: that costs nothing but its
+ * place. */
+static int defrag(RedisModuleDefragCtx *ctx, RedisModuleString *key, void **value) {
+    (void)key;
+    unsigned long bucket = 0;
+    bool resumed = RedisModule_DefragCursorGet(ctx, &bucket) == REDISMODULE_OK && bucket > 0;
+    if (!resumed) *value = session_move_self(*value, defrag_move, ctx);
+    struct session *session = *value;
+    while (bucket < session->buckets) {
+        session_move_bucket(session, (uint32_t)bucket++, defrag_move, ctx);
+        if (bucket % 64 == 0 && RedisModule_DefragShouldStop(ctx) &&
+            RedisModule_DefragCursorSet(ctx, bucket) == REDISMODULE_OK)
+            return 1;
+    }
+    return 0;
+}
+
+bool type_register(RedisModuleCtx *ctx) {
+    RedisModuleTypeMethods methods = {
+        .version = REDISMODULE_TYPE_METHOD_VERSION,
+        .rdb_load = rdb_load,
+        .rdb_save = rdb_save,
+        .aof_rewrite = aof_rewrite,
+        .mem_usage = mem_usage,
+        .digest = digest,
+        .free = free_value,
+        .free_effort = free_effort,
+        .copy = copy,
+        .defrag = defrag,
+    };
+    session_type = RedisModule_CreateDataType(ctx, TYPE_NAME, RDB_FORMAT, &methods);
+    return session_type != NULL;
+}
