@@ -27,7 +27,8 @@ struct signer {
 
 static struct signer signers[SIGNERS];
 static uint8_t hash_key[crypto_shorthash_KEYBYTES];
-static uint8_t fingerprint_keys[2][crypto_shorthash_siphashx24_KEYBYTES];
+static uint8_t fingerprint_key[crypto_shorthash_siphashx24_KEYBYTES];
+static uint64_t name_keys[2][SECRET_NAME_MAX / 4 + 2]; /* for the length, and for each four bytes */
 
 _Static_assert(SECRET_MAC_LEN == crypto_auth_hmacsha256_BYTES, "HMAC-SHA256 gives 32 bytes");
 _Static_assert(SECRET_FINGERPRINT_LEN == crypto_shorthash_siphashx24_BYTES, "a 128-bit SipHash");
@@ -35,14 +36,15 @@ _Static_assert(SECRET_FINGERPRINT_LEN == crypto_shorthash_siphashx24_BYTES, "a 1
 bool secret_start(void) {
     if (sodium_init() < 0) return false;
     randombytes_buf(hash_key, sizeof hash_key);
-    randombytes_buf(fingerprint_keys, sizeof fingerprint_keys);
+    randombytes_buf(fingerprint_key, sizeof fingerprint_key);
+    randombytes_buf(name_keys, sizeof name_keys);
     return true;
 }
 
 /* The signer of key, from its slot or made anew there. */
 static const struct signer *signer_of(const void *key, size_t key_len) {
     uint8_t fingerprint[SECRET_FINGERPRINT_LEN];
-    secret_fingerprint(fingerprint, SECRET_SIGN_KEY, key, key_len);
+    secret_fingerprint(fingerprint, key, key_len);
     struct signer *signer = &signers[fingerprint[0] % SIGNERS];
     if (!signer->used || !secret_equal(signer->fingerprint, fingerprint, sizeof fingerprint)) {
         crypto_auth_hmacsha256_init(&signer->keyed, key, key_len);
@@ -60,9 +62,24 @@ void secret_sign(uint8_t mac[SECRET_MAC_LEN], const void *key, size_t key_len, c
     sodium_memzero(&state, sizeof state);
 }
 
-void secret_fingerprint(uint8_t fingerprint[SECRET_FINGERPRINT_LEN], enum secret_kind kind,
-                        const void *data, size_t data_len) {
-    crypto_shorthash_siphashx24(fingerprint, data, data_len, fingerprint_keys[kind]);
+void secret_fingerprint(uint8_t fingerprint[SECRET_FINGERPRINT_LEN], const void *sign_key,
+                        size_t sign_key_len) {
+    crypto_shorthash_siphashx24(fingerprint, sign_key, sign_key_len, fingerprint_key);
+}
+
+uint64_t secret_name_hash(const char *name, size_t name_len) {
+    uint64_t a = name_keys[0][0] * name_len, b = name_keys[1][0] * name_len;
+    size_t words = name_len / 4;
+    for (size_t i = 0; i <= words; i++) {
+        uint32_t word = 0;
+        if (i < words)
+            memcpy(&word, name + 4 * i, 4);
+        else
+            memcpy(&word, name + 4 * i, name_len % 4);
+        a += name_keys[0][i + 1] * word;
+        b += name_keys[1][i + 1] * word;
+    }
+    return (a >> 32 << 32) | b >> 32;
 }
 
 uint64_t secret_hash(const void *data, size_t data_len) {

@@ -32,7 +32,7 @@ __attribute__((warn_unused_result)) enum error token_verify(const char *token, s
 /* The memory of one verification: which pair of token and sign key verified last. All zeros: none.
  * It means nothing outside this process, and cannot be turned back into the sign key. */
 struct token_memory {
-    uint8_t fingerprint[SECRET_FINGERPRINT_LEN];
+    uint64_t pair[2];
 };
 
 /* As token_verify, but at once when this very pair is the one remembered; a pair that verifies is
