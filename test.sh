@@ -1,0 +1,255 @@
+#!/usr/bin/env bash
+#
+# test.sh: every check and test of SessionGate.
+
+set -euo pipefail
+
+usage() {
+    cat <<'HELP'
+test.sh: every check and test of SessionGate
+
+    ./test.sh            about 5 minutes, at most 10 on two cores
+    ./test.sh --quick    under a minute, for use while writing code
+    ./test.sh --full     everything there is, the tests that take minutes among it
+
+                                                    --quick  default  --full
+    builds without a warning: gcc                      x        x        x
+    builds without a warning: clang, sanitizers                 x        x
+    unit tests, replays of the fuzz corpus             x        x        x
+    the same: built by clang, under ASan and UBSan              x        x
+    clang-format, clang-tidy, shellcheck, exports      x        x        x
+    integration tests on this machine's Redis         (1)       x        x
+    integration tests on redis-trixie,
+        valkey-trixie and valkey-sid                            x        x
+    integration tests on redis-sid                                       x
+    integration tests that take minutes                                  x
+
+    (1) without those that take more than two seconds
+
+Two steps run at a time. A step that fails is shown with its whole output and does not stop the others. A
+server that cannot be had counts as skipped, and what was skipped is listed with the reason. The last
+line reads "N passed, N failed, N skipped".
+
+Installs what it needs by ./bootstrap.sh --tests. Exit status: 0 something ran and nothing failed; 1
+something failed, or nothing ran; 2 the command line is wrong.
+HELP
+}
+
+cd "$(dirname "${BASH_SOURCE[0]}")"
+mode=default
+case ${1:-} in
+'') ;;
+--quick) mode=quick ;;
+--full) mode=full ;;
+-h | --help)
+    usage
+    exit
+    ;;
+*)
+    echo "test.sh: there is no option '$1'; see ./test.sh --help" >&2
+    exit 2
+    ;;
+esac
+export PYTHONDONTWRITEBYTECODE=1
+
+# A step is a name and a command that runs in the background, in a process group of its own. The
+# directory of results holds, under the name: its output (.log), where the command wrote it the count of
+# what it ran (.count: passed, failed, skipped), and a line for each skip with its reason (.skips).
+set -m
+readonly lanes=2
+declare -A name_of=() started_at=() outcome=()
+passed=0 failed=0 skipped=0
+
+interrupted() {
+    trap '' INT TERM
+    for pid in "${!name_of[@]}"; do kill -TERM -- "-$pid" 2>/dev/null || true; done
+    wait
+    echo "test.sh: interrupted" >&2
+    exit 130
+}
+
+# step NAME COMMAND...: starts a step, as soon as a lane is free.
+step() {
+    local name=$1
+    shift
+    while [[ ${#name_of[@]} -ge $lanes ]]; do finish_one; done
+    echo "   $name ..."
+    "$@" >"$results/$name.log" 2>&1 </dev/null &
+    name_of[$!]=$name
+    started_at[$name]=$SECONDS
+}
+
+# Waits for any step, prints its outcome and counts it. A step that leaves no count is one check; one
+# that fails without a failed check, or runs nothing at all, is a failure.
+finish_one() {
+    local pid name status=0 counts p f s note
+    wait -n -p pid "${!name_of[@]}" || status=$?
+    name=${name_of[$pid]}
+    unset "name_of[$pid]"
+    if [[ -e $results/$name.count ]]; then
+        read -r p f s <"$results/$name.count"
+        [[ $status -eq 0 || $f -gt 0 ]] || f=1
+        if [[ $((p + f + s)) -eq 0 ]]; then
+            f=1
+            echo "No test ran." >>"$results/$name.log"
+        fi
+        counts=": $p passed, $f failed, $s skipped"
+    else
+        p=$((status == 0)) f=$((status != 0)) s=0 counts=
+    fi
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    outcome[$name]=ok
+    [[ $f -eq 0 ]] || outcome[$name]=FAILED
+    note="$name$counts ($((SECONDS - started_at[$name])) s)"
+    if [[ ${outcome[$name]} == ok ]]; then
+        echo "ok $note"
+    else
+        printf 'FAILED %s\n' "$note"
+        sed 's/^/   | /' "$results/$name.log"
+    fi
+}
+
+finish_all() {
+    while [[ ${#name_of[@]} -gt 0 ]]; do finish_one; done
+}
+
+# skip NAME REASON: for the command of a step, which is skipped as a whole.
+skip() {
+    echo "0 0 1" >"$results/$1.count"
+    echo "$1: $2" >"$results/$1.skips"
+}
+
+# count NAME: reads results/NAME.xml, in the JUnit form that ctest and pytest write.
+count() {
+    /usr/bin/python3 - "$results/$1" "$1" <<'PYTHON'
+import sys
+import xml.etree.ElementTree
+
+path, name = sys.argv[1:]
+passed, failed, skips = 0, 0, []
+for case in xml.etree.ElementTree.parse(path + ".xml").iter("testcase"):
+    skip = case.find("skipped")
+    if case.find("failure") is not None or case.find("error") is not None:
+        failed += 1
+    elif skip is not None:
+        skips.append(f"{name}: {skip.get('message', 'no reason given')}\n")
+    else:
+        passed += 1
+open(path + ".count", "w").write(f"{passed} {failed} {len(skips)}\n")
+open(path + ".skips", "w").writelines(skips)
+PYTHON
+}
+
+# after STEP COMMAND...: the command, unless that step failed.
+after() {
+    if [[ ${outcome[$1]} == ok ]]; then
+        "${@:2}"
+    else
+        echo "The step '$1' failed, so this one could not run."
+        return 1
+    fi
+}
+
+# unit NAME DIR: the tests that ctest knows of in that build.
+unit() {
+    local status=0
+    ctest --test-dir "$2" --output-on-failure --output-junit "$results/$1.xml" || status=$?
+    count "$1"
+    return $status
+}
+
+# integration NAME SERVER PYTEST-ARGUMENT...
+integration() {
+    local name=$1 server=$2 status=0 said
+    shift 2
+    if ! said=$(tests/servers get "$server" 2>&1); then
+        skip "$name" "$said"
+        return
+    fi
+    /usr/bin/python3 -m pytest tests/integration --server "$server" --junitxml "$results/$name.xml" "$@" ||
+        status=$?
+    [[ ! -e $results/$name.xml ]] || count "$name"
+    return $status
+}
+
+# Shows what `clang-format -i` would change.
+formatted() {
+    local file status=0
+    while IFS= read -r -d '' file; do
+        clang-format "$file" | diff -u --label "$file" --label "$file, formatted" "$file" - || status=1
+    done < <(find src tests -name '*.[ch]' -print0)
+    return $status
+}
+
+tidy() {
+    find src -name '*.c' -print0 | xargs -0 -n 1 -P 2 clang-tidy -p build --quiet --warnings-as-errors='*'
+}
+
+# Every file of ours whose first line names a shell.
+shell_checked() {
+    find . \( -path ./build -o -path ./.git \) -prune -o -type f -exec awk '
+        FNR == 1 && /^#!.*[\/ ](ba)?sh( |$)/ { printf "%s%c", FILENAME, 0 } { nextfile }' {} + |
+        xargs -0 shellcheck
+}
+
+exports_only_onload() {
+    local module names
+    for module in "$@"; do
+        names=$(nm -D --defined-only "$module" | awk '{ print $3 }')
+        echo "$module exports $names"
+        [[ $names == RedisModule_OnLoad ]] || return 1
+    done
+}
+
+./bootstrap.sh --tests
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+trap interrupted INT TERM
+
+step "gcc build" ./build.sh -DCMAKE_C_COMPILER=gcc
+if [[ $mode != quick ]]; then
+    step "clang build" ./build.sh --dir build/clang -DCMAKE_C_COMPILER=clang
+    step "sanitized build" ./build.sh --dir build/asan -DSANITIZE=address,undefined
+fi
+finish_all
+
+step "unit tests" after "gcc build" unit "unit tests" build
+if [[ $mode != quick ]]; then
+    step "unit tests by clang" after "clang build" unit "unit tests by clang" build/clang
+    step "unit tests under ASan and UBSan" \
+        after "sanitized build" unit "unit tests under ASan and UBSan" build/asan
+fi
+step "clang-format" formatted
+step "clang-tidy" after "gcc build" tidy
+step "shellcheck" shell_checked
+step "exports" after "gcc build" exports_only_onload build/sessiongate.so
+[[ $mode == quick ]] ||
+    step "exports by clang" after "clang build" exports_only_onload build/clang/sessiongate.so
+
+case $mode in
+quick)
+    servers=(redis-bookworm)
+    arguments=(-m "not slow")
+    ;;
+default)
+    servers=(redis-bookworm redis-trixie valkey-trixie valkey-sid)
+    arguments=()
+    ;;
+full)
+    mapfile -t servers < <(tests/servers list)
+    arguments=(--full)
+    ;;
+esac
+for server in "${servers[@]}"; do
+    step "integration tests on $server" \
+        after "gcc build" integration "integration tests on $server" "$server" "${arguments[@]}"
+done
+finish_all
+
+echo
+if [[ $skipped -gt 0 ]]; then
+    echo "Skipped:"
+    sort "$results"/*.skips | uniq -c
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[[ $failed -eq 0 && $passed -gt 0 ]]
