@@ -1,0 +1,394 @@
+/*
+ * test_pack.c - sessions as chunks of bytes, for files, and chunks that no session was packed into.
+ */
+#include "session_support.h"
+
+/* Adds what a walk of session packs to copy, chunk by chunk; gives the number of chunks. */
+static size_t pack_into(struct session *copy, const struct session *session) {
+    struct session_cursor cursor = {0};
+    uint8_t *buffer = NULL;
+    size_t capacity = 0, len, chunks = 0;
+    while ((len = session_pack(session, &cursor, &buffer, &capacity)) > 0) {
+        assert_true(capacity >= len);
+        assert_true(session_unpack(copy, buffer, len));
+        chunks++;
+    }
+    memory.free(buffer);
+    return chunks;
+}
+
+static void assert_packs_and_unpacks(const struct session *session) {
+    struct session *copy = session_create();
+    size_t chunks = pack_into(copy, session);
+    assert_int_equal(chunks > 0, session->payloads > 0);
+    assert_same_payloads(session, copy);
+    session_free(copy);
+}
+
+static void any_number_of_payloads_packs_and_unpacks(void **state) {
+    (void)state;
+    static const uint32_t sizes[] = {0, 1, 2, 8, 9, 1000, 100000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct session *session = session_create();
+        for (uint32_t n = 0; n < sizes[i]; n++)
+            session_put(session, &n, sizeof n, "nul\0byte", 1 + n % 8);
+        assert_packs_and_unpacks(session);
+        session_free(session);
+    }
+}
+
+static void payloads_larger_than_a_chunk_pack_and_unpack(void **state) {
+    (void)state;
+    static const size_t lens[] = {1, SESSION_CHUNK, 8000000, 3, SESSION_CHUNK - 9, 64000000, 1};
+    uint8_t *data = test_malloc(64000000);
+    for (size_t i = 0; i < 64000000; i++) data[i] = (uint8_t)(i >> 8);
+    struct session *session = session_create();
+    for (size_t i = 0; i < sizeof lens / sizeof *lens; i++)
+        session_put(session, &i, sizeof i, data, lens[i]);
+    assert_packs_and_unpacks(session);
+    session_free(session);
+    test_free(data);
+}
+
+/* What files hold: these bytes never change. */
+static void a_chunk_is_name_len_data_len_name_data_of_each_payload(void **state) {
+    (void)state;
+    static const uint8_t published[] = "\2\0\0\0"
+                                       "\3\0\0\0"
+                                       "abxyz"
+                                       "\1\0\0\0"
+                                       "\4\1\0\0"
+                                       "c";
+    enum { HEAD = sizeof published - 1, DATA_LEN = 0x104 };
+    uint8_t data[DATA_LEN];
+    memset(data, 'd', sizeof data);
+    struct session *session = session_create();
+    put_text(session, "ab", "xyz");
+    session_put(session, "c", 1, data, sizeof data);
+
+    struct session_cursor cursor = {0};
+    uint8_t *buffer = NULL;
+    size_t capacity = 0;
+    assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), HEAD + DATA_LEN);
+    assert_memory_equal(buffer, published, HEAD);
+    assert_memory_equal(buffer + HEAD, data, DATA_LEN);
+    assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), 0);
+    memory.free(buffer);
+    session_free(session);
+}
+
+/* Two payloads, the first as long packed as first_len: are they one chunk? */
+static bool are_one_chunk(size_t first_len) {
+    uint8_t *data = test_calloc(1, first_len);
+    struct session *session = session_create(), *copy = session_create();
+    session_put(session, "a", 1, data, first_len - 9);
+    put_text(session, "b", "data");
+    size_t chunks = pack_into(copy, session);
+    assert_same_payloads(session, copy);
+    assert_in_range(chunks, 1, 2);
+    session_free(session);
+    session_free(copy);
+    test_free(data);
+    return chunks == 1;
+}
+
+static void a_chunk_ends_with_the_payload_that_fills_it(void **state) {
+    (void)state;
+    assert_true(are_one_chunk(10));
+    assert_true(are_one_chunk(SESSION_CHUNK - 1));
+    assert_false(are_one_chunk(SESSION_CHUNK));
+    assert_false(are_one_chunk(SESSION_CHUNK + 1));
+}
+
+/* Payloads of up to 99 bytes: a full chunk is over SESSION_CHUNK by less than one of them. */
+static void every_chunk_but_the_last_is_full_and_none_is_fuller(void **state) {
+    (void)state;
+    enum { PAYLOAD_MAX = 8 + 4 + 99 };
+    static const uint8_t data[99];
+    struct session *session = session_create();
+    for (uint32_t n = 0; n < 20000; n++) session_put(session, &n, sizeof n, data, 1 + n % 99);
+    size_t left = session->payloads * (size_t)8 + session->payload_bytes;
+    struct session_cursor cursor = {0};
+    uint8_t *buffer = NULL;
+    size_t capacity = 0, len;
+    while ((len = session_pack(session, &cursor, &buffer, &capacity)) > 0) {
+        assert_in_range(len, left < SESSION_CHUNK ? left : SESSION_CHUNK,
+                        SESSION_CHUNK + PAYLOAD_MAX - 1);
+        left -= len;
+    }
+    assert_int_equal(left, 0);
+    memory.free(buffer);
+    session_free(session);
+}
+
+static void a_buffer_that_is_large_enough_is_kept(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    put_text(session, "name", "data");
+    uint8_t *const own = memory.alloc(16);
+    uint8_t *buffer = own;
+    size_t capacity = 16;
+    struct session_cursor cursor = {0};
+    assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), 16);
+    assert_ptr_equal(buffer, own);
+    assert_int_equal(capacity, 16);
+    memory.free(buffer);
+    session_free(session);
+}
+
+static struct fence fence;
+
+/* Whether a chunk is accepted, which lies against a page that cannot be read. If so, the session is
+ * whole and packs to the same bytes again. */
+static bool unpacks(const uint8_t *chunk, size_t chunk_len) {
+    struct session *session = session_create();
+    bool accepted = session_unpack(session, fence_before_end(fence, chunk, chunk_len), chunk_len);
+    assert_whole(session);
+    assert_int_equal(session_memory(session), counted.bytes);
+    if (accepted) {
+        struct session_cursor cursor = {0};
+        uint8_t *buffer = NULL;
+        size_t capacity = 0;
+        assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), chunk_len);
+        assert_memory_equal(buffer, chunk, chunk_len);
+        assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), 0);
+        memory.free(buffer);
+    }
+    session_free(session);
+    return accepted;
+}
+
+/* A chunk being made by hand; what its heads say need not be so. */
+struct chunk {
+    uint8_t bytes[512];
+    size_t len;
+    size_t ends[8]; /* of its payloads, from ends[1] on */
+    size_t payloads;
+};
+
+static void append_u32(struct chunk *chunk, uint32_t value) {
+    for (int i = 0; i < 4; i++) chunk->bytes[chunk->len++] = (uint8_t)(value >> (8 * i));
+}
+
+static void append_head(struct chunk *chunk, uint32_t name_len, uint32_t data_len) {
+    append_u32(chunk, name_len);
+    append_u32(chunk, data_len);
+}
+
+static void append(struct chunk *chunk, const char *name, const char *data) {
+    append_head(chunk, (uint32_t)strlen(name), (uint32_t)strlen(data));
+    for (; *name; name++) chunk->bytes[chunk->len++] = (uint8_t)*name;
+    for (; *data; data++) chunk->bytes[chunk->len++] = (uint8_t)*data;
+    chunk->ends[++chunk->payloads] = chunk->len;
+}
+
+static struct chunk six_payloads(void) {
+    struct chunk chunk = {.len = 0};
+    append(&chunk, "a", "1");
+    append(&chunk, "b", "some longer data");
+    append(&chunk, "a longer name", "2");
+    append(&chunk, "ab", "34");
+    append(&chunk, "ac", "34");
+    append(&chunk, "\1", "\1\1");
+    return chunk;
+}
+
+static void a_truncated_chunk_is_refused_unless_cut_between_payloads(void **state) {
+    (void)state;
+    const struct chunk chunk = six_payloads();
+    size_t payloads = 0;
+    for (size_t len = 0; len <= chunk.len; len++) {
+        bool between = len > 0 && len == chunk.ends[payloads + 1];
+        if (between) payloads++;
+        if (unpacks(chunk.bytes, len) != between) fail_msg("cut after %zu bytes", len);
+    }
+    assert_int_equal(payloads, chunk.payloads);
+}
+
+static void
+a_chunk_whose_beginning_is_cut_off_is_refused_unless_cut_between_payloads(void **state) {
+    (void)state;
+    const struct chunk chunk = six_payloads();
+    size_t payloads = 0;
+    for (size_t from = 0; from < chunk.len; from++) {
+        bool between = from == chunk.ends[payloads];
+        if (between) payloads++;
+        if (unpacks(chunk.bytes + from, chunk.len - from) != between) fail_msg("from %zu", from);
+    }
+}
+
+static void a_chunk_with_bytes_behind_it_is_refused(void **state) {
+    (void)state;
+    struct chunk chunk = six_payloads();
+    for (size_t behind = 1; behind <= 64; behind++)
+        for (unsigned value = 0; value < 256; value++) {
+            memset(chunk.bytes + chunk.len, (int)value, behind);
+            assert_false(unpacks(chunk.bytes, chunk.len + behind));
+        }
+}
+
+/* How many of the values of one byte unpack: 256 for a byte of name or data, less those that make a
+ * name twice. Other lengths that unpack do so into what packs to the same bytes again. */
+static void
+every_change_of_a_byte_of_a_chunk_unpacks_to_the_same_bytes_or_is_refused(void **state) {
+    (void)state;
+    struct chunk chunk = six_payloads();
+    size_t payload = 0;
+    for (size_t at = 0; at < chunk.len; at++) {
+        if (at == chunk.ends[payload + 1]) payload++;
+        const uint8_t *head = chunk.bytes + chunk.ends[payload];
+        size_t in_payload = at - chunk.ends[payload], name_len = head[0];
+        uint8_t right = chunk.bytes[at];
+        unsigned accepted = 0;
+        for (unsigned value = 0; value < 256; value++) {
+            chunk.bytes[at] = (uint8_t)value;
+            accepted += unpacks(chunk.bytes, chunk.len);
+        }
+        chunk.bytes[at] = right;
+
+        if (in_payload < 8)
+            assert_in_range(accepted, 1, 255);
+        else if (in_payload >= 8 + name_len || name_len == 13)
+            assert_int_equal(accepted, 256);
+        else
+            assert_int_equal(accepted, name_len == 1 ? 254 : in_payload == 8 ? 256 : 255);
+    }
+}
+
+static void a_name_twice_is_refused_in_one_chunk_and_in_two(void **state) {
+    (void)state;
+    struct chunk chunk = {.len = 0};
+    append(&chunk, "name", "data");
+    append(&chunk, "other", "data");
+    append(&chunk, "name", "data");
+    assert_true(unpacks(chunk.bytes, chunk.ends[2]));
+    assert_false(unpacks(chunk.bytes, chunk.len));
+
+    struct session *session = session_create();
+    assert_true(session_unpack(session, chunk.bytes, chunk.ends[2]));
+    assert_false(session_unpack(session, chunk.bytes + chunk.ends[2], chunk.len - chunk.ends[2]));
+    assert_whole(session);
+    session_free(session);
+}
+
+static void a_name_twice_is_refused_in_a_table_too(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    for (uint32_t n = 0; n < 1000; n++) session_put(session, &n, sizeof n, "data", 4);
+    struct session *copy = session_create();
+    pack_into(copy, session);
+    for (uint32_t n = 0; n < 1000; n++) {
+        struct chunk chunk = {.len = 0};
+        append_head(&chunk, 4, 1);
+        append_u32(&chunk, n);
+        chunk.bytes[chunk.len++] = 'd';
+        assert_false(session_unpack(copy, chunk.bytes, chunk.len));
+    }
+    session_free(session);
+    session_free(copy);
+}
+
+static bool unpacks_with_lens(uint32_t name_len, uint32_t data_len) {
+    struct chunk chunk = {.len = 0};
+    append_head(&chunk, name_len, data_len);
+    memset(chunk.bytes + chunk.len, 'x', 40);
+    return unpacks(chunk.bytes, chunk.len + 40);
+}
+
+static void
+lengths_of_nothing_past_the_end_and_around_the_largest_numbers_are_refused(void **state) {
+    (void)state;
+    static const uint32_t bad[] = {0,
+                                   41,
+                                   0x7fffffff,
+                                   0x80000000,
+                                   UINT32_MAX - 48,
+                                   UINT32_MAX - 40,
+                                   UINT32_MAX - 8,
+                                   UINT32_MAX - 1,
+                                   UINT32_MAX};
+    assert_true(unpacks_with_lens(20, 20));
+    assert_true(unpacks_with_lens(1, 39));
+    assert_true(unpacks_with_lens(39, 1));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(unpacks_with_lens(bad[i], 1));
+        assert_false(unpacks_with_lens(1, bad[i]));
+        assert_false(unpacks_with_lens(bad[i], 40 - bad[i])); /* their sum is right, modulo 2^32 */
+        assert_false(unpacks_with_lens(40 - bad[i], bad[i]));
+        for (size_t j = 0; j < sizeof bad / sizeof *bad; j++)
+            assert_false(unpacks_with_lens(bad[i], bad[j]));
+    }
+}
+
+/* A payload whose bytes are all there, NULs; with data of 512 MB it takes that much memory. */
+static bool unpacks_of_nuls(uint32_t name_len, uint32_t data_len) {
+    struct fence nuls = fence_create(8 + (size_t)name_len + data_len);
+    uint8_t *chunk = nuls.end - (8 + (size_t)name_len + data_len);
+    struct chunk head = {.len = 0};
+    append_head(&head, name_len, data_len);
+    memcpy(chunk, head.bytes, head.len);
+    struct session *session = session_create();
+    bool accepted = session_unpack(session, chunk, (size_t)(nuls.end - chunk));
+    assert_int_equal(session->payloads, accepted);
+    session_free(session);
+    fence_free(nuls);
+    return accepted;
+}
+
+static void the_longest_name_and_the_largest_data_unpack_and_one_byte_more_does_not(void **state) {
+    (void)state;
+    assert_true(unpacks_of_nuls(SESSION_NAME_MAX, 1));
+    assert_false(unpacks_of_nuls(SESSION_NAME_MAX + 1, 1));
+    memory = (struct memory){malloc, realloc, free}; /* quicker with such an amount */
+    assert_true(unpacks_of_nuls(1, SESSION_DATA_MAX));
+    assert_false(unpacks_of_nuls(1, SESSION_DATA_MAX + 1));
+    start_counting(NULL);
+}
+
+/* So many payloads would take a gigabyte: the session is only told that it has them. */
+static void a_payload_more_than_a_session_may_have_is_refused(void **state) {
+    (void)state;
+    struct chunk chunk = {.len = 0};
+    append(&chunk, "a", "1");
+    append(&chunk, "b", "2");
+    struct session *session = session_create();
+    session->payloads = SESSION_PAYLOADS_MAX - 1;
+    assert_false(session_unpack(session, chunk.bytes, chunk.len));
+    assert_int_equal(session->payloads, SESSION_PAYLOADS_MAX);
+    assert_text(session, "a", "1");
+    assert_null(session_get(session, "b", 1));
+    session_free(session);
+}
+
+static int start(void **state) {
+    fence = fence_create(512);
+    return start_counting(state);
+}
+
+static int stop(void **state) {
+    (void)state;
+    fence_free(fence);
+    return 0;
+}
+
+int main(void) {
+#define SESSION_TEST(test) cmocka_unit_test_teardown(test, nothing_is_left)
+    const struct CMUnitTest tests[] = {
+        SESSION_TEST(any_number_of_payloads_packs_and_unpacks),
+        SESSION_TEST(payloads_larger_than_a_chunk_pack_and_unpack),
+        SESSION_TEST(a_chunk_is_name_len_data_len_name_data_of_each_payload),
+        SESSION_TEST(a_chunk_ends_with_the_payload_that_fills_it),
+        SESSION_TEST(every_chunk_but_the_last_is_full_and_none_is_fuller),
+        SESSION_TEST(a_buffer_that_is_large_enough_is_kept),
+        SESSION_TEST(a_truncated_chunk_is_refused_unless_cut_between_payloads),
+        SESSION_TEST(a_chunk_whose_beginning_is_cut_off_is_refused_unless_cut_between_payloads),
+        SESSION_TEST(a_chunk_with_bytes_behind_it_is_refused),
+        SESSION_TEST(every_change_of_a_byte_of_a_chunk_unpacks_to_the_same_bytes_or_is_refused),
+        SESSION_TEST(a_name_twice_is_refused_in_one_chunk_and_in_two),
+        SESSION_TEST(a_name_twice_is_refused_in_a_table_too),
+        SESSION_TEST(lengths_of_nothing_past_the_end_and_around_the_largest_numbers_are_refused),
+        SESSION_TEST(the_longest_name_and_the_largest_data_unpack_and_one_byte_more_does_not),
+        SESSION_TEST(a_payload_more_than_a_session_may_have_is_refused),
+    };
+    return cmocka_run_group_tests_name("pack", tests, start, stop);
+}

@@ -1,0 +1,499 @@
+/*
+ * test_session.c - the payloads of a session, one by one and against a model.
+ */
+#include "session_support.h"
+
+static void a_new_session_has_no_payloads(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    static const struct token_memory nothing;
+    assert_int_equal(session->payloads, 0);
+    assert_int_equal(session->payload_bytes, 0);
+    assert_memory_equal(&session->verified, &nothing, sizeof nothing);
+    assert_null(session_get(session, "name", 4));
+    assert_false(session_delete(session, "name", 4));
+    assert_whole(session);
+    session_free(session);
+}
+
+static void freeing_no_session_is_no_fault(void **state) {
+    (void)state;
+    session_free(NULL);
+}
+
+static void a_payload_that_is_put_can_be_got_and_deleted_once(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    assert_true(put_text(session, "colour", "green"));
+    assert_text(session, "colour", "green");
+    assert_int_equal(session->payloads, 1);
+    assert_int_equal(session->payload_bytes, 11);
+    assert_null(session_get(session, "colou", 5));
+    assert_null(session_get(session, "colours", 7));
+    assert_null(session_get(session, "Colour", 6));
+    assert_false(session_delete(session, "colou", 5));
+    assert_true(session_delete(session, "colour", 6));
+    assert_false(session_delete(session, "colour", 6));
+    assert_null(session_get(session, "colour", 6));
+    assert_int_equal(session->payloads, 0);
+    assert_int_equal(session->payload_bytes, 0);
+    session_free(session);
+}
+
+static void putting_a_name_again_replaces_its_data_by_shorter_longer_and_as_long(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    assert_true(put_text(session, "before", "1"));
+    assert_true(put_text(session, "name", "some data"));
+    assert_true(put_text(session, "after", "2"));
+    static const char *const data[] = {"short", "quite a lot more data", "as much data as before"};
+    for (size_t i = 0; i < sizeof data / sizeof *data; i++) {
+        assert_false(put_text(session, "name", data[i]));
+        assert_text(session, "name", data[i]);
+        assert_text(session, "before", "1");
+        assert_text(session, "after", "2");
+        assert_int_equal(session->payloads, 3);
+        assert_int_equal(session->payload_bytes, 7 + 4 + strlen(data[i]) + 6);
+        assert_int_equal(session_memory(session), counted.bytes);
+    }
+    session_free(session);
+}
+
+static void names_and_data_are_bytes_nul_and_all(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    uint8_t bytes[256];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)i;
+    assert_true(session_put(session, bytes, sizeof bytes, bytes, sizeof bytes));
+    assert_true(session_put(session, "", 1, "\0\0", 2));
+    assert_true(session_put(session, "\0", 2, "", 1));
+    assert_true(session_put(session, "\0a", 2, "x\0y", 3));
+    assert_true(session_put(session, "\0b", 2, "x\0z", 3));
+    assert_payload(session, bytes, sizeof bytes, bytes, sizeof bytes);
+    assert_payload(session, "", 1, "\0\0", 2);
+    assert_payload(session, "\0", 2, "", 1);
+    assert_payload(session, "\0a", 2, "x\0y", 3);
+    assert_payload(session, "\0b", 2, "x\0z", 3);
+    assert_whole(session);
+    session_free(session);
+}
+
+static void a_name_ends_where_it_ends_whatever_data_follows_it(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    assert_true(put_text(session, "ab", "cd"));
+    assert_true(put_text(session, "abc", "d"));
+    assert_true(put_text(session, "a", "bcd"));
+    assert_text(session, "ab", "cd");
+    assert_text(session, "abc", "d");
+    assert_text(session, "a", "bcd");
+    assert_null(session_get(session, "abcd", 4));
+    session_free(session);
+}
+
+static void name_and_data_are_read_to_their_ends_only(void **state) {
+    (void)state;
+    struct fence names = fence_create(200), data = fence_create(200);
+    static const uint8_t bytes[200] = {1, 2, 3};
+    struct session *session = session_create();
+    for (size_t len = 1; len <= sizeof bytes; len++) {
+        const void *name = fence_before_end(names, bytes, len);
+        assert_true(session_put(session, name, len, fence_before_end(data, bytes, len), len));
+        assert_payload(session, name, len, bytes, len);
+    }
+    for (size_t len = 1; len <= sizeof bytes; len++)
+        assert_true(session_delete(session, fence_before_end(names, bytes, len), len));
+    session_free(session);
+    fence_free(names);
+    fence_free(data);
+}
+
+static void the_longest_name_and_large_data_are_kept_whole(void **state) {
+    (void)state;
+    enum { DATA_LEN = 8000000 };
+    uint8_t *name = test_malloc(SESSION_NAME_MAX), *data = test_malloc(DATA_LEN);
+    for (size_t i = 0; i < SESSION_NAME_MAX; i++) name[i] = (uint8_t)(i % 251);
+    for (size_t i = 0; i < DATA_LEN; i++) data[i] = (uint8_t)(i % 253);
+    struct session *session = session_create();
+    assert_true(session_put(session, name, SESSION_NAME_MAX, "small", 5));
+    assert_false(session_put(session, name, SESSION_NAME_MAX, data, DATA_LEN));
+    assert_payload(session, name, SESSION_NAME_MAX, data, DATA_LEN);
+    assert_int_equal(session_memory(session), counted.bytes);
+    session_free(session);
+    test_free(name);
+    test_free(data);
+}
+
+static void eight_payloads_take_no_table_and_nine_do(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    size_t blocks = counted.blocks;
+    for (char name = 'a'; name < 'a' + 8; name++) {
+        session_put(session, &name, 1, "data", 4);
+        assert_int_equal(counted.blocks, ++blocks);
+    }
+    session_put(session, "i", 1, "data", 4);
+    assert_int_equal(counted.blocks, blocks + 2);
+    assert_true(session->buckets > 1);
+    session_free(session);
+}
+
+static void the_table_is_given_back_when_the_last_payload_goes(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    size_t empty = counted.bytes;
+    for (uint32_t n = 0; n < 5000; n++) session_put(session, &n, sizeof n, "data", 4);
+    for (uint32_t n = 0; n < 5000; n++) assert_true(session_delete(session, &n, sizeof n));
+    assert_int_equal(counted.bytes, empty);
+    assert_int_equal(session_memory(session), empty);
+    session_free(session);
+}
+
+/* The numbers from 0 on as names, and data of 1 to 7 bytes. */
+static struct session *session_of_numbers(uint32_t payloads) {
+    struct session *session = session_create();
+    for (uint32_t n = 0; n < payloads; n++)
+        assert_true(session_put(session, &n, sizeof n, "numbers", 1 + n % 7));
+    return session;
+}
+
+static void three_hundred_thousand_payloads_stay_right_and_in_short_chains(void **state) {
+    (void)state;
+    enum { PAYLOADS = 300000 };
+    struct session *session = session_of_numbers(PAYLOADS);
+    assert_int_equal(session->payloads, PAYLOADS);
+    assert_whole(session);
+    assert_int_equal(session_memory(session), counted.bytes);
+    for (uint32_t n = 0; n < PAYLOADS; n++)
+        assert_payload(session, &n, sizeof n, "numbers", 1 + n % 7);
+    uint32_t absent = PAYLOADS;
+    assert_null(session_get(session, &absent, sizeof absent));
+
+    /* As many buckets as payloads: with a hash that spreads, 30 in one has no chance to be seen. */
+    assert_in_range(session->buckets, PAYLOADS, 2 * PAYLOADS);
+    for (uint32_t bucket = 0; bucket < session->buckets; bucket++) {
+        size_t chain = 0;
+        for (struct payload *at = session->chain.table[bucket]; at; at = at->next) chain++;
+        assert_in_range(chain, 0, 30);
+    }
+
+    for (uint32_t n = 0; n < PAYLOADS; n += 2) assert_true(session_delete(session, &n, sizeof n));
+    for (uint32_t n = 0; n < PAYLOADS; n++)
+        assert_int_equal(session_get(session, &n, sizeof n) != NULL, n % 2);
+    assert_whole(session);
+    for (uint32_t n = 1; n < PAYLOADS; n += 2) assert_true(session_delete(session, &n, sizeof n));
+    assert_int_equal(session->payloads, 0);
+    assert_int_equal(session->payload_bytes, 0);
+    session_free(session);
+}
+
+static void no_change_moves_more_than_two_buckets(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    uint32_t buckets = session->buckets;
+    for (uint32_t step = 0; step < 40000; step++) {
+        uint32_t n = step % 20000;
+        if (step < 20000)
+            session_put(session, &n, sizeof n, "data", 4);
+        else
+            session_delete(session, &n, sizeof n);
+        assert_in_range(session->buckets + 2, buckets, buckets + 4);
+        buckets = session->buckets;
+    }
+    session_free(session);
+}
+
+static void a_walk_visits_every_payload_once(void **state) {
+    (void)state;
+    enum { MOST = 100 };
+    for (uint32_t payloads = 0; payloads <= MOST; payloads++) {
+        struct session *session = session_of_numbers(payloads);
+        bool visited[MOST] = {false};
+        uint32_t visits = 0;
+        struct session_cursor cursor = {0};
+        const struct payload *payload;
+        while ((payload = session_next(session, &cursor))) {
+            uint32_t n;
+            assert_int_equal(payload->name_len, sizeof n);
+            memcpy(&n, payload_name(payload), sizeof n);
+            assert_in_range(n, 0, payloads - 1);
+            assert_false(visited[n]);
+            visited[n] = true;
+            visits++;
+        }
+        assert_int_equal(visits, payloads);
+        assert_null(session_next(session, &cursor));
+        session_free(session);
+    }
+}
+
+static void a_copy_has_the_same_payloads_and_lives_on_its_own(void **state) {
+    (void)state;
+    static const uint32_t sizes[] = {0, 1, 8, 9, 1000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct session *session = session_of_numbers(sizes[i]);
+        size_t before = counted.bytes;
+        struct session *copy = session_copy(session);
+        assert_same_payloads(session, copy);
+        assert_int_equal(session_memory(copy), counted.bytes - before);
+
+        put_text(session, "only in the session", "data");
+        put_text(copy, "only in the copy", "data");
+        uint32_t n = 0;
+        session_delete(session, &n, sizeof n);
+        assert_null(session_get(copy, "only in the session", 19));
+        assert_null(session_get(session, "only in the copy", 16));
+        session_free(session);
+        for (n = 0; n < sizes[i]; n++) assert_payload(copy, &n, sizeof n, "numbers", 1 + n % 7);
+        assert_int_equal(copy->payloads, sizes[i] + 1);
+        assert_whole(copy);
+        session_free(copy);
+    }
+}
+
+static void a_copy_does_not_know_what_its_origin_was_verified_for(void **state) {
+    (void)state;
+    static const struct token_memory nothing;
+    struct session *session = session_of_numbers(20);
+    char token[TOKEN_LEN];
+    token_mint(token, "key", 3);
+    assert_int_equal(token_verify_once(&session->verified, token, TOKEN_LEN, "key", 3), ERROR_NONE);
+    struct token_memory verified = session->verified;
+    struct session *copy = session_copy(session);
+    assert_memory_equal(&copy->verified, &nothing, sizeof nothing);
+    assert_memory_equal(&session->verified, &verified, sizeof verified);
+    session_free(session);
+    session_free(copy);
+}
+
+enum policy { MOVE_ALL, MOVE_NONE, MOVE_HALF };
+
+/* A mover: which blocks it moves, and how many it was asked to move. */
+struct moves {
+    enum policy policy;
+    size_t asked;
+};
+
+static void *move_block(void *context, void *block) {
+    struct moves *moves = context;
+    moves->asked++;
+    if (moves->policy == MOVE_NONE || (moves->policy == MOVE_HALF && moves->asked % 2)) return NULL;
+    return counting_move(block, ((union counted_block *)block - 1)->size);
+}
+
+static struct session *move_whole(struct session *session, struct moves *moves) {
+    session = session_move_self(session, move_block, moves);
+    for (uint32_t bucket = 0; bucket < session->buckets; bucket++)
+        session_move_bucket(session, bucket, move_block, moves);
+    return session;
+}
+
+static void a_session_can_be_moved_block_by_block(void **state) {
+    (void)state;
+    static const uint32_t sizes[] = {0, 1, 8, 9, 1000};
+    for (enum policy policy = MOVE_ALL; policy <= MOVE_HALF; policy++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            struct session *session = session_of_numbers(sizes[i]);
+            struct session *copy = session_copy(session);
+            size_t blocks = counted.blocks, bytes = counted.bytes;
+            struct moves moves = {policy, 0};
+            session = move_whole(session, &moves);
+            assert_int_equal(moves.asked, 1U + (session->buckets > 1) + sizes[i]);
+            assert_int_equal(counted.blocks, blocks);
+            assert_int_equal(counted.bytes, bytes);
+            assert_same_payloads(session, copy);
+
+            for (uint32_t n = 0; n < 2000; n++) session_put(session, &n, sizeof n, "again", 5);
+            for (uint32_t n = 0; n < 2000; n++) assert_payload(session, &n, sizeof n, "again", 5);
+            assert_whole(session);
+            session_free(session);
+            session_free(copy);
+        }
+}
+
+static void moving_keeps_what_the_session_was_verified_for(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    memset(&session->verified, 7, sizeof session->verified);
+    struct token_memory verified = session->verified;
+    struct moves moves = {MOVE_ALL, 0};
+    session = move_whole(session, &moves);
+    assert_memory_equal(&session->verified, &verified, sizeof verified);
+    session_free(session);
+}
+
+/*
+ * The model: of each numbered name, how long its data is (0: no such payload) and what it is made
+ * from. The session must agree with it after every operation.
+ */
+enum { NAMES = 20000, OPERATIONS = 1500000, DATA_MAX = 3000 };
+
+static struct {
+    uint32_t data_len;
+    uint64_t data_seed;
+} model[NAMES];
+
+static struct {
+    uint32_t payloads;
+    size_t bytes;
+} model_sum;
+
+struct bytes {
+    uint8_t at[DATA_MAX];
+    size_t len;
+};
+
+/* The first 200 names are 1 to 200 NULs, each the beginning of the next; the others begin with
+ * their number, in 4 bytes that are not all NUL. */
+static void make_name(struct bytes *name, uint32_t number) {
+    memset(name->at, 0, 200);
+    name->len = number + 1;
+    if (number < 200) return;
+    memcpy(name->at, &number, sizeof number);
+    name->len = sizeof number + number % 30;
+}
+
+static void make_data(struct bytes *data, uint32_t number) {
+    struct random random = {model[number].data_seed};
+    data->len = model[number].data_len;
+    for (size_t at = 0; at < data->len; at += 8) {
+        uint64_t eight = random_next(&random);
+        size_t left = data->len - at;
+        memcpy(data->at + at, &eight, left < 8 ? left : 8);
+    }
+}
+
+static void check_get(const struct session *session, uint32_t number) {
+    static struct bytes name, data;
+    make_name(&name, number);
+    make_data(&data, number);
+    if (data.len > 0)
+        assert_payload(session, name.at, name.len, data.at, data.len);
+    else
+        assert_null(session_get(session, name.at, name.len));
+}
+
+static void check_delete(struct session *session, uint32_t number) {
+    static struct bytes name;
+    make_name(&name, number);
+    bool is_there = model[number].data_len > 0;
+    assert_int_equal(session_delete(session, name.at, name.len), is_there);
+    if (!is_there) return;
+    model_sum.payloads--;
+    model_sum.bytes -= name.len + model[number].data_len;
+    model[number].data_len = 0;
+}
+
+static void check_put(struct session *session, uint32_t number, struct random *random) {
+    static struct bytes name, data;
+    make_name(&name, number);
+    bool is_new = model[number].data_len == 0;
+    if (!is_new) model_sum.bytes -= name.len + model[number].data_len;
+    if (is_new || random_below(random, 4) > 0)
+        model[number].data_len = 1 + random_below(random, random_below(random, 50) ? 30 : DATA_MAX);
+    model[number].data_seed = random_next(random);
+    make_data(&data, number);
+    assert_int_equal(session_put(session, name.at, name.len, data.at, data.len), is_new);
+    model_sum.bytes += name.len + data.len;
+    if (is_new) model_sum.payloads++;
+}
+
+/* The session as another one of the same contents: moved, copied, or packed and unpacked. */
+static struct session *renewed(struct session *session, struct random *random) {
+    if (random_below(random, 3) == 0) {
+        struct moves moves = {MOVE_ALL, 0};
+        return move_whole(session, &moves);
+    }
+    struct session *copy;
+    if (random_below(random, 2) == 0) {
+        copy = session_copy(session);
+    } else {
+        copy = session_create();
+        struct session_cursor cursor = {0};
+        uint8_t *buffer = NULL;
+        size_t capacity = 0, len;
+        while ((len = session_pack(session, &cursor, &buffer, &capacity)) > 0)
+            assert_true(session_unpack(copy, buffer, len));
+        memory.free(buffer);
+    }
+    session_free(session);
+    return copy;
+}
+
+/* How many names a phase of the operations uses: mostly few, so that the session often grows from
+ * one chain into a table and back. */
+static uint32_t names_of_phase(struct random *random) {
+    uint32_t draw = random_below(random, 200);
+    if (draw < 1) return NAMES;
+    if (draw < 5) return 3000;
+    if (draw < 20) return 300;
+    return draw < 60 ? 40 : 12;
+}
+
+static void random_operations_agree_with_a_model(void **state) {
+    (void)state;
+    struct random random = random_seeded();
+    struct session *session = session_create();
+    uint32_t operations = 0, tables = 0, largest = 0;
+    uint32_t names = 12, put_share = 50, left = 100;
+    bool in_table = false;
+    while (operations < OPERATIONS) {
+        if (left-- == 0) {
+            assert_whole(session);
+            for (uint32_t number = 0; number < names; number++) check_get(session, number);
+            if (random_below(&random, 4) == 0) session = renewed(session, &random);
+            uint32_t old_names = names;
+            names = names_of_phase(&random);
+            for (uint32_t number = names; number < old_names; number++, operations++)
+                check_delete(session, number);
+            put_share = 10 + 40 * random_below(&random, 3);
+            left = 2 * names + 50;
+        }
+
+        uint32_t number = random_below(&random, names);
+        if (random_below(&random, 3) == 0)
+            check_get(session, number);
+        else if (random_below(&random, 100) < put_share)
+            check_put(session, number, &random);
+        else
+            check_delete(session, number);
+        operations++;
+
+        assert_int_equal(session->payloads, model_sum.payloads);
+        assert_int_equal(session->payload_bytes, model_sum.bytes);
+        assert_int_equal(session_memory(session), counted.bytes);
+        if (session->buckets > 1 && !in_table) tables++;
+        in_table = session->buckets > 1;
+        if (session->payloads > largest) largest = session->payloads;
+    }
+    print_message(
+        "           %u operations, %u times from one chain to a table, up to %u payloads\n",
+        operations, tables, largest);
+    assert_true(tables >= 100);
+    session_free(session);
+}
+
+int main(void) {
+#define SESSION_TEST(test) cmocka_unit_test_teardown(test, nothing_is_left)
+    const struct CMUnitTest tests[] = {
+        SESSION_TEST(a_new_session_has_no_payloads),
+        SESSION_TEST(freeing_no_session_is_no_fault),
+        SESSION_TEST(a_payload_that_is_put_can_be_got_and_deleted_once),
+        SESSION_TEST(putting_a_name_again_replaces_its_data_by_shorter_longer_and_as_long),
+        SESSION_TEST(names_and_data_are_bytes_nul_and_all),
+        SESSION_TEST(a_name_ends_where_it_ends_whatever_data_follows_it),
+        SESSION_TEST(name_and_data_are_read_to_their_ends_only),
+        SESSION_TEST(the_longest_name_and_large_data_are_kept_whole),
+        SESSION_TEST(eight_payloads_take_no_table_and_nine_do),
+        SESSION_TEST(the_table_is_given_back_when_the_last_payload_goes),
+        SESSION_TEST(three_hundred_thousand_payloads_stay_right_and_in_short_chains),
+        SESSION_TEST(no_change_moves_more_than_two_buckets),
+        SESSION_TEST(a_walk_visits_every_payload_once),
+        SESSION_TEST(a_copy_has_the_same_payloads_and_lives_on_its_own),
+        SESSION_TEST(a_copy_does_not_know_what_its_origin_was_verified_for),
+        SESSION_TEST(a_session_can_be_moved_block_by_block),
+        SESSION_TEST(moving_keeps_what_the_session_was_verified_for),
+        SESSION_TEST(random_operations_agree_with_a_model),
+    };
+    return cmocka_run_group_tests_name("session", tests, start_counting, NULL);
+}
