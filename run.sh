@@ -74,7 +74,8 @@ answers() { [[ $("$cli" -p "$port" PING 2>/dev/null) == PONG ]]; }
 "$top/bootstrap.sh"
 "$top/build.sh"
 
-server=$(command -v "$server") || fail "there is no server '$server'"
+command -v "$server" >/dev/null || fail "there is no server '$server'"
+server=$(command -v "$server")
 for cli in "${server%-server}-cli" redis-cli valkey-cli; do
     ! command -v "$cli" >/dev/null || break
 done
@@ -97,8 +98,8 @@ trap 'stopping=yes; kill -TERM $pid 2>/dev/null || true' INT TERM
 while ! answers; do
     if ! kill -0 $pid 2>/dev/null; then
         [[ $stopping == no ]] || break
-        tail -n 20 "$log" >&2 || true
-        fail "the server did not start; the end of its log, $log, is above"
+        [[ ! -e $log ]] || tail -n 20 "$log" >&2
+        fail "the server did not start; above is the end of its log, $log"
     fi
     sleep 0.1
 done

@@ -68,7 +68,7 @@ interrupted() {
     exit 130
 }
 
-# step NAME COMMAND...: starts a step, as soon as a lane is free.
+# step NAME COMMAND...: starts a step, as soon as a lane is free. The command sees its name in $name.
 step() {
     local name=$1
     shift
@@ -82,7 +82,7 @@ step() {
 # Waits for any step, prints its outcome and counts it. A step that leaves no count is one check; one
 # that fails without a failed check, or runs nothing at all, is a failure.
 finish_one() {
-    local pid name status=0 counts p f s note
+    local pid name status=0 counts p f s
     wait -n -p pid "${!name_of[@]}" || status=$?
     name=${name_of[$pid]}
     unset "name_of[$pid]"
@@ -100,28 +100,23 @@ finish_one() {
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     outcome[$name]=ok
     [[ $f -eq 0 ]] || outcome[$name]=FAILED
-    note="$name$counts ($((SECONDS - started_at[$name])) s)"
-    if [[ ${outcome[$name]} == ok ]]; then
-        echo "ok $note"
-    else
-        printf 'FAILED %s\n' "$note"
-        sed 's/^/   | /' "$results/$name.log"
-    fi
+    echo "${outcome[$name]} $name$counts ($((SECONDS - started_at[$name])) s)"
+    [[ $f -eq 0 ]] || sed 's/^/   | /' "$results/$name.log"
 }
 
 finish_all() {
     while [[ ${#name_of[@]} -gt 0 ]]; do finish_one; done
 }
 
-# skip NAME REASON: for the command of a step, which is skipped as a whole.
+# skip REASON: this step as a whole.
 skip() {
-    echo "0 0 1" >"$results/$1.count"
-    echo "$1: $2" >"$results/$1.skips"
+    echo "0 0 1" >"$results/$name.count"
+    echo "$name: $1" >"$results/$name.skips"
 }
 
-# count NAME: reads results/NAME.xml, in the JUnit form that ctest and pytest write.
+# Counts what is in this step's .xml, in the JUnit form that ctest and pytest write.
 count() {
-    /usr/bin/python3 - "$results/$1" "$1" <<'PYTHON'
+    /usr/bin/python3 - "$results/$name" "$name" <<'PYTHON'
 import sys
 import xml.etree.ElementTree
 
@@ -142,33 +137,28 @@ PYTHON
 
 # after STEP COMMAND...: the command, unless that step failed.
 after() {
-    if [[ ${outcome[$1]} == ok ]]; then
-        "${@:2}"
-    else
-        echo "The step '$1' failed, so this one could not run."
-        return 1
-    fi
+    if [[ ${outcome[$1]} == ok ]]; then "${@:2}"; else skip "the $1 failed"; fi
 }
 
-# unit NAME DIR: the tests that ctest knows of in that build.
+# unit DIR: the tests that ctest knows of in that build.
 unit() {
     local status=0
-    ctest --test-dir "$2" --output-on-failure --output-junit "$results/$1.xml" || status=$?
-    count "$1"
+    ctest --test-dir "$1" --output-on-failure --output-junit "$results/$name.xml" || status=$?
+    count
     return $status
 }
 
-# integration NAME SERVER PYTEST-ARGUMENT...
+# integration SERVER PYTEST-ARGUMENT...
 integration() {
-    local name=$1 server=$2 status=0 said
-    shift 2
+    local server=$1 status=0 said
+    shift
     if ! said=$(tests/servers get "$server" 2>&1); then
-        skip "$name" "$said"
+        skip "${said##*$'\n'}"
         return
     fi
     /usr/bin/python3 -m pytest tests/integration --server "$server" --junitxml "$results/$name.xml" "$@" ||
         status=$?
-    [[ ! -e $results/$name.xml ]] || count "$name"
+    [[ ! -e $results/$name.xml ]] || count
     return $status
 }
 
@@ -213,11 +203,10 @@ if [[ $mode != quick ]]; then
 fi
 finish_all
 
-step "unit tests" after "gcc build" unit "unit tests" build
+step "unit tests" after "gcc build" unit build
 if [[ $mode != quick ]]; then
-    step "unit tests by clang" after "clang build" unit "unit tests by clang" build/clang
-    step "unit tests under ASan and UBSan" \
-        after "sanitized build" unit "unit tests under ASan and UBSan" build/asan
+    step "unit tests by clang" after "clang build" unit build/clang
+    step "unit tests under ASan and UBSan" after "sanitized build" unit build/asan
 fi
 step "clang-format" formatted
 step "clang-tidy" after "gcc build" tidy
@@ -242,7 +231,7 @@ full)
 esac
 for server in "${servers[@]}"; do
     step "integration tests on $server" \
-        after "gcc build" integration "integration tests on $server" "$server" "${arguments[@]}"
+        after "gcc build" integration "$server" "${arguments[@]}"
 done
 finish_all
 
