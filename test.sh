@@ -60,10 +60,13 @@ readonly lanes=2
 declare -A name_of=() started_at=() outcome=()
 passed=0 failed=0 skipped=0
 
+# Ends the steps with all they started, and waits for it: tests stop their servers first.
 interrupted() {
     trap '' INT TERM
     for pid in "${!name_of[@]}"; do kill -TERM -- "-$pid" 2>/dev/null || true; done
-    wait
+    for pid in "${!name_of[@]}"; do
+        while kill -0 -- "-$pid" 2>/dev/null; do sleep 0.1; done
+    done
     echo "test.sh: interrupted" >&2
     exit 130
 }
