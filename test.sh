@@ -18,11 +18,10 @@ test.sh: every check and test of SessionGate
     unit tests, replays of the fuzz corpus             x        x        x
     the same: built by clang, under ASan and UBSan              x        x
     clang-format, clang-tidy, shellcheck, exports      x        x        x
-    integration tests on this machine's Redis         (1)       x        x
-    integration tests on redis-trixie,
-        valkey-trixie and valkey-sid                            x        x
-    integration tests on redis-sid                                       x
-    integration tests that take minutes                                  x
+    tests of this machine's Redis                     (1)       x        x
+    tests of redis-trixie, valkey-trixie, valkey-sid            x        x
+    tests of redis-sid                                                   x
+    tests that take minutes                                              x
 
     (1) without those that take more than two seconds
 
@@ -151,18 +150,23 @@ unit() {
     return $status
 }
 
-# integration SERVER PYTEST-ARGUMENT...
-integration() {
+# tests_of SERVER PYTEST-ARGUMENT...
+tests_of() {
     local server=$1 status=0 said
     shift
     if ! said=$(tests/servers get "$server" 2>&1); then
         skip "${said##*$'\n'}"
         return
     fi
-    /usr/bin/python3 -m pytest tests/integration --server "$server" --junitxml "$results/$name.xml" "$@" ||
+    /usr/bin/python3 -m pytest tests --server "$server" --junitxml "$results/$name.xml" "$@" ||
         status=$?
     [[ ! -e $results/$name.xml ]] || count
     return $status
+}
+
+# ours FIND-TEST...: the files of the tree that pass, each ended by a NUL.
+ours() {
+    find . \( -path ./build -o -path ./.git \) -prune -o -type f "$@"
 }
 
 # Shows what `clang-format -i` would change.
@@ -170,7 +174,7 @@ formatted() {
     local file status=0
     while IFS= read -r -d '' file; do
         clang-format "$file" | diff -u --label "$file" --label "$file, formatted" "$file" - || status=1
-    done < <(find src tests -name '*.[ch]' -print0)
+    done < <(ours -name '*.[ch]' -print0)
     return $status
 }
 
@@ -178,9 +182,9 @@ tidy() {
     find src -name '*.c' -print0 | xargs -0 -n 1 -P 2 clang-tidy -p build --quiet --warnings-as-errors='*'
 }
 
-# Every file of ours whose first line names a shell.
+# Every file whose first line names a shell.
 shell_checked() {
-    find . \( -path ./build -o -path ./.git \) -prune -o -type f -exec awk '
+    ours -exec awk '
         FNR == 1 && /^#!.*[\/ ](ba)?sh( |$)/ { printf "%s%c", FILENAME, 0 } { nextfile }' {} + |
         xargs -0 shellcheck
 }
@@ -233,8 +237,7 @@ full)
     ;;
 esac
 for server in "${servers[@]}"; do
-    step "integration tests on $server" \
-        after "gcc build" integration "$server" "${arguments[@]}"
+    step "tests of $server" after "gcc build" tests_of "$server" "${arguments[@]}"
 done
 finish_all
 
