@@ -1,39 +1,64 @@
 /*
  * effects.c - the effects of effects.h, sent.
  *
- * RedisModule_Replicate also when nobody seems to listen: a module cannot know (a replication backlog,
- * a slot under migration), and a skipped effect is a lost write.
+ * RedisModule_Replicate also when nobody seems to listen: a module cannot know (a replication
+ * backlog, a slot under migration), and a skipped effect is a lost write.
  */
 #include "effects.h"
 
-void effects_start(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at) {
-    RedisModule_Replicate(ctx, REPLAY_START, "sl", token, expire_at);
+#define CREATED(times) ((long long)(times)->created_ms)
+#define DEADLINE(times) ((long long)(times)->deadline_ms)
+#define TTL(times) ((long long)(times)->ttl)
+
+void effects_start(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at,
+                   const struct session_times *times, RedisModuleString **payloads,
+                   size_t payloads_len) {
+    RedisModule_Replicate(ctx, REPLAY_START, "sllllv", token, expire_at, CREATED(times),
+                          DEADLINE(times), TTL(times), payloads, payloads_len);
 }
 
-void effects_pset(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString *name,
-                  RedisModuleString *data) {
-    RedisModule_Replicate(ctx, REPLAY_PSET, "sss", token, name, data);
+void effects_pset(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString **payloads,
+                  size_t payloads_len) {
+    RedisModule_Replicate(ctx, REPLAY_PSET, "sv", token, payloads, payloads_len);
 }
 
 void effects_pdel(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString *name) {
     RedisModule_Replicate(ctx, REPLAY_PDEL, "ss", token, name);
 }
 
-void effects_expire(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at) {
+void effects_expire(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at,
+                    uint32_t ttl) {
+    RedisModule_Replicate(ctx, REPLAY_EXPIRE, "sll", token, expire_at, (long long)ttl);
+}
+
+void effects_touch(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at) {
     RedisModule_Replicate(ctx, "PEXPIREAT", "sl", token, expire_at);
 }
 
-void effects_end(RedisModuleCtx *ctx, RedisModuleString *token) {
-    RedisModule_Replicate(ctx, "UNLINK", "s", token);
+void effects_rotate(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString *successor,
+                    long long expire_at, const struct session_times *times,
+                    long long alias_expire_at) {
+    RedisModule_Replicate(ctx, REPLAY_ROTATE, "ssllll", token, successor, expire_at,
+                          DEADLINE(times), TTL(times), alias_expire_at);
+}
+
+void effects_end(RedisModuleCtx *ctx, RedisModuleString **tokens, size_t tokens_len) {
+    RedisModule_Replicate(ctx, "UNLINK", "v", tokens, tokens_len);
 }
 
 void effects_rewrite(RedisModuleIO *aof, RedisModuleString *token, const struct session *session) {
     /* First the session itself: one without payloads must come back too. */
-    RedisModule_EmitAOF(aof, REPLAY_START, "sl", token, 0LL);
+    const struct session_times *times = &session->times;
+    RedisModule_EmitAOF(aof, REPLAY_START, "sllll", token, 0LL, CREATED(times), DEADLINE(times),
+                        TTL(times));
     struct session_cursor cursor = {0};
     const struct payload *payload;
     while ((payload = session_next(session, &cursor)))
         RedisModule_EmitAOF(aof, REPLAY_PSET, "sbb", token, payload_name(payload),
                             (size_t)payload->name_len, payload_data(payload),
                             (size_t)payload->data_len);
+}
+
+void effects_rewrite_alias(RedisModuleIO *aof, RedisModuleString *token, struct bytes successor) {
+    RedisModule_EmitAOF(aof, REPLAY_ALIAS, "sb", token, successor.at, successor.len);
 }

@@ -1,13 +1,19 @@
 /*
  * effects.h - what a change of a session looks like in the AOF and on replicas.
  *
- *     START            SESSIONGATE.REPLAY.START <token> <expire_at>     unix ms; 0: no expiry
- *     PSET             SESSIONGATE.REPLAY.PSET <token> <name> <data>
- *     PDEL             SESSIONGATE.REPLAY.PDEL <token> <name>
- *     EXPIRE           PEXPIREAT <token> <expire_at>
- *     EXPIRE 0, END    UNLINK <token>
+ *     START, ADOPT            SESSIONGATE.REPLAY.START <token> <expire_at> <created> <deadline>
+ * <ttl>
+ *                                                      [<name> <data> ...]
+ *     PSET, PMSET             SESSIONGATE.REPLAY.PSET <token> <name> <data> [<name> <data> ...]
+ *     PDEL, PPOP              SESSIONGATE.REPLAY.PDEL <token> <name>
+ *     EXPIRE                  SESSIONGATE.REPLAY.EXPIRE <token> <expire_at> <ttl>
+ *     TOUCH                   PEXPIREAT <token> <expire_at>
+ *     ROTATE                  SESSIONGATE.REPLAY.ROTATE <token> <successor> <expire_at> <deadline>
+ * <ttl> <alias_expire_at> EXPIRE 0, END           UNLINK <token> [<alias> ...] (a rewritten AOF
+ * only)  SESSIONGATE.REPLAY.ALIAS <token> <successor>
  *
- * Effects are absolute and carry no sign key. Each is sent once, after the change was made.
+ * Times are in unix ms, the ttl in seconds; 0 means none, as in session.h and type.h. Effects are
+ * absolute and carry no sign key. Each is sent once, after the change was made.
  */
 #ifndef SESSIONGATE_EFFECTS_H
 #define SESSIONGATE_EFFECTS_H
@@ -18,16 +24,28 @@
 #define REPLAY_START "SESSIONGATE.REPLAY.START"
 #define REPLAY_PSET "SESSIONGATE.REPLAY.PSET"
 #define REPLAY_PDEL "SESSIONGATE.REPLAY.PDEL"
+#define REPLAY_EXPIRE "SESSIONGATE.REPLAY.EXPIRE"
+#define REPLAY_ROTATE "SESSIONGATE.REPLAY.ROTATE"
+#define REPLAY_ALIAS "SESSIONGATE.REPLAY.ALIAS"
 
-void effects_start(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at);
-void effects_pset(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString *name,
-                  RedisModuleString *data);
+/* payloads: payloads_len strings, names and data by turns. */
+void effects_start(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at,
+                   const struct session_times *times, RedisModuleString **payloads,
+                   size_t payloads_len);
+void effects_pset(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString **payloads,
+                  size_t payloads_len);
 void effects_pdel(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString *name);
-void effects_expire(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at);
-void effects_end(RedisModuleCtx *ctx, RedisModuleString *token);
+void effects_expire(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at,
+                    uint32_t ttl);
+void effects_touch(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at);
+void effects_rotate(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString *successor,
+                    long long expire_at, const struct session_times *times,
+                    long long alias_expire_at);
+void effects_end(RedisModuleCtx *ctx, RedisModuleString **tokens, size_t tokens_len);
 
-/* The whole session as effects, for an AOF that is rewritten and for Valkey's atomic slot migration.
- * The server itself adds the expiry. */
+/* A whole session or alias as effects, for an AOF that is rewritten and for Valkey's atomic slot
+ * migration. The server itself adds the expiry. */
 void effects_rewrite(RedisModuleIO *aof, RedisModuleString *token, const struct session *session);
+void effects_rewrite_alias(RedisModuleIO *aof, RedisModuleString *token, struct bytes successor);
 
 #endif

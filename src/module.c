@@ -1,29 +1,35 @@
 /*
  * module.c - SessionGate as the server loads it.
  *
- *     module      what the server calls at load
- *     commands    one table of commands, one handler each
- *     replay      the internal commands that carry effects out
- *     slots       which hash slots of a cluster are served here
- *     type        a session as a key of the server
- *     effects     what AOF and replicas get
+ *     module                             what the server calls at load
+ *     commands                           the one table of commands
+ *     starts, lifetimes, payloads        their handlers (handlers.h)
+ *     replay                             the internal commands that carry effects out
+ *     call                               what handlers share
+ *     stats, config, slots               counters; parameters; hash slots of a cluster
+ *     type, alias                        a session, and a rotated token, as a key of the server
+ *     effects                            what AOF and replicas get
  *     ---------   below: no server
- *     core/       session (payloads), token, secret (libsodium), error, memory
+ *     core/                              session, token, slot, secret (libsodium), error, memory
  *
- * A file includes only what stands below it.
+ * A file includes only what stands beside or below it.
  */
+#include "alias.h"
 #include "commands.h"
+#include "config.h"
 #include "core/memory.h"
 #include "core/secret.h"
 #include "slots.h"
+#include "stats.h"
 #include "type.h"
+#include "version.h"
 
 #define MODULE_NAME "sessiongate"
-#define MODULE_VERSION 10000 /* 1.0.0 */
 
 /* Options newer than the header, or another server's. */
 #define OPTIONS_NO_IMPLICIT_SIGNAL_MODIFIED (1 << 1)
-#define OPTIONS_HANDLE_ATOMIC_SLOT_MIGRATION (1 << 5) /* Valkey only: without it, it refuses to migrate */
+#define OPTIONS_HANDLE_ATOMIC_SLOT_MIGRATION \
+    (1 << 5) /* Valkey only: without it, it refuses to migrate */
 
 static void set_options(RedisModuleCtx *ctx) {
     if (!RedisModule_SetModuleOptions) return;
@@ -42,16 +48,18 @@ static int fail(RedisModuleCtx *ctx, const char *why) {
 
 __attribute__((visibility("default"))) int RedisModule_OnLoad(RedisModuleCtx *ctx,
                                                               RedisModuleString **argv, int argc) {
-    (void)argv;
-    if (RedisModule_Init(ctx, MODULE_NAME, MODULE_VERSION, REDISMODULE_APIVER_1) != REDISMODULE_OK)
+    if (RedisModule_Init(ctx, MODULE_NAME, SESSIONGATE_VERSION_NUMBER, REDISMODULE_APIVER_1) !=
+        REDISMODULE_OK)
         return REDISMODULE_ERR;
-    if (argc > 0) return fail(ctx, "SessionGate takes no arguments");
     if (!RedisModule_GetContextFlags) return fail(ctx, "SessionGate needs Redis 4.0.3 or later");
     if (!secret_start()) return fail(ctx, "libsodium could not be started");
     memory = (struct memory){RedisModule_Alloc, RedisModule_Realloc, RedisModule_Free};
     set_options(ctx);
     slots_start(ctx);
-    if (!type_register(ctx)) return fail(ctx, "the data type sgsession could not be registered");
+    if (!type_register(ctx) || !alias_register(ctx))
+        return fail(ctx, "a data type could not be registered");
     if (!commands_register(ctx)) return fail(ctx, "a command could not be registered");
+    if (!config_load(ctx, argv, argc)) return fail(ctx, "the module's configuration is wrong");
+    stats_load(ctx);
     return REDISMODULE_OK;
 }

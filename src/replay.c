@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+#include "alias.h"
+#include "core/error.h"
+#include "effects.h"
 #include "type.h"
 
 /* Whether an AOF is being loaded, on a server that has no flag for it. */
@@ -22,8 +25,8 @@ static bool info_says_loading(RedisModuleCtx *ctx) {
 
 /* Whether the call comes from the server itself: REPLICATED is a property of the client, and while
  * LOADING is set the server refuses every other client. ASYNC_LOADING says nothing: clients are
- * served meanwhile. Servers before 6.0.9 may lack both flags (they came with 5.0.4 and 5.0.6); there, a
- * read-only replica takes writes from its master alone. */
+ * served meanwhile. Servers before 6.0.9 may lack both flags (they came with 5.0.4 and 5.0.6);
+ * there, a read-only replica takes writes from its master alone. */
 static bool from_server(RedisModuleCtx *ctx) {
     int flags = RedisModule_GetContextFlags(ctx);
     if (flags & (REDISMODULE_CTX_FLAGS_REPLICATED | REDISMODULE_CTX_FLAGS_LOADING)) return true;
@@ -32,59 +35,115 @@ static bool from_server(RedisModuleCtx *ctx) {
     return (flags & read_only_replica) == read_only_replica || info_says_loading(ctx);
 }
 
-static bool refused(RedisModuleCtx *ctx, int argc, int arity) {
+/* Whether the command has to be refused; then it was. */
+static bool refused(RedisModuleCtx *ctx, bool arity_holds) {
     if (!from_server(ctx)) {
-        RedisModule_ReplyWithError(ctx, error_message(ERROR_INTERNAL));
+        server_reply_error(ctx, ERROR_INTERNAL, 0);
         return true;
     }
-    if (argc != arity) {
-        RedisModule_WrongArity(ctx);
-        return true;
-    }
-    return false;
-}
-
-/* The session under that name; a new one when there is none, or when the name holds something else. */
-static struct session *session_under(RedisModuleKey *key) {
-    enum error error;
-    struct session *session = type_session(key, &error);
-    return session ? session : type_create(key);
+    if (!arity_holds) RedisModule_WrongArity(ctx);
+    return !arity_holds;
 }
 
 static RedisModuleKey *open_key(RedisModuleCtx *ctx, RedisModuleString *token) {
     return RedisModule_OpenKey(ctx, token, REDISMODULE_READ | REDISMODULE_WRITE);
 }
 
+/* The session under that name; a new one when there is none, or the name holds something else. */
+static struct session *session_under(RedisModuleKey *key) {
+    struct session *session = type_session(key);
+    return session ? session : type_create(key, (struct session_times){0});
+}
+
+/* A number of an effect; 0 for anything that effects.c could not have sent. */
+static long long number(const RedisModuleString *arg) {
+    long long value;
+    return RedisModule_StringToLongLong(arg, &value) == REDISMODULE_OK && value > 0 ? value : 0;
+}
+
+static uint32_t ttl(const RedisModuleString *arg) {
+    long long value = number(arg);
+    return value <= UINT32_MAX ? (uint32_t)value : 0;
+}
+
+/* Sets the payloads of an effect: names and data by turns. */
+static void put_all(struct session *session, RedisModuleString **payloads, int payloads_len) {
+    for (int i = 0; i + 1 < payloads_len; i += 2) {
+        struct bytes name = server_bytes(payloads[i]), data = server_bytes(payloads[i + 1]);
+        bool fits = name.len >= 1 && name.len <= SESSION_NAME_MAX && data.len >= 1 &&
+                    data.len <= SESSION_DATA_MAX;
+        if (fits) session_put(session, name.at, name.len, data.at, data.len);
+    }
+}
+
+static void signal_change(RedisModuleCtx *ctx, RedisModuleString *token) {
+    if (server_signals_explicitly()) RedisModule_SignalModifiedKey(ctx, token);
+}
+
 /* Ends a replay: others hear of the change, the command goes on to whoever follows this server. */
 static int done(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *token) {
     RedisModule_CloseKey(key);
-    if (server_signals_explicitly()) RedisModule_SignalModifiedKey(ctx, token);
+    signal_change(ctx, token);
     RedisModule_ReplicateVerbatim(ctx);
     return RedisModule_ReplyWithSimpleString(ctx, "OK");
 }
 
 int replay_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc, 3)) return REDISMODULE_OK;
-    long long expire_at = 0;
-    RedisModule_StringToLongLong(argv[2], &expire_at);
+    if (refused(ctx, argc >= 6 && argc % 2 == 0)) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
-    type_create(key);
-    if (expire_at > 0) type_expire_at(key, expire_at);
+    struct session_times times = {number(argv[3]), number(argv[4]), ttl(argv[5])};
+    put_all(type_create(key, times), argv + 6, argc - 6);
+    type_expire_at(key, number(argv[2]));
     return done(ctx, key, argv[1]);
 }
 
 int replay_pset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc, 4)) return REDISMODULE_OK;
-    struct bytes name = server_bytes(argv[2]), data = server_bytes(argv[3]);
+    if (refused(ctx, argc >= 4 && argc % 2 == 0)) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
-    session_put(session_under(key), name.at, name.len, data.at, data.len);
+    put_all(session_under(key), argv + 2, argc - 2);
     return done(ctx, key, argv[1]);
 }
 
 int replay_pdel(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc, 3)) return REDISMODULE_OK;
-    struct bytes name = server_bytes(argv[2]);
+    if (refused(ctx, argc == 3)) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
+    struct bytes name = server_bytes(argv[2]);
     session_delete(session_under(key), name.at, name.len);
+    return done(ctx, key, argv[1]);
+}
+
+int replay_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc == 4)) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    session_under(key)->times.ttl = ttl(argv[3]);
+    type_expire_at(key, number(argv[2]));
+    return done(ctx, key, argv[1]);
+}
+
+int replay_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc == 7 && RedisModule_StringCompare(argv[1], argv[2]) != 0))
+        return REDISMODULE_OK;
+    RedisModuleKey *from = open_key(ctx, argv[1]), *to = open_key(ctx, argv[2]);
+    session_under(from); /* whatever it held: there is a session to move now */
+    type_move(from, to);
+    struct session *session = type_session(to);
+    session->times.deadline_ms = number(argv[4]);
+    session->times.ttl = ttl(argv[5]);
+    type_expire_at(to, number(argv[3]));
+
+    long long alias_expire_at = number(argv[6]);
+    if (alias_expire_at && alias_create(from, server_bytes(argv[2])))
+        type_expire_at(from, alias_expire_at);
+    else
+        type_remove(from);
+    RedisModule_CloseKey(to);
+    signal_change(ctx, argv[2]);
+    return done(ctx, from, argv[1]);
+}
+
+int replay_alias(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc == 3)) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    alias_create(key, server_bytes(argv[2]));
     return done(ctx, key, argv[1]);
 }

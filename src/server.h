@@ -2,8 +2,8 @@
  * server.h - the server's module API, and which of its newer parts this server has.
  *
  * The header is Redis 7.0's; one binary loads on Redis 4.0 and later and on Valkey. A call that an
- * older server lacks is a NULL pointer: test it before use. Calls newer than the header are asked for
- * by name.
+ * older server lacks is a NULL pointer: test it before use. Calls newer than the header are asked
+ * for by name.
  */
 #ifndef SESSIONGATE_SERVER_H
 #define SESSIONGATE_SERVER_H
@@ -11,6 +11,9 @@
 #include <redismodule.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
+
+#include "core/error.h"
 
 /* Bytes of an argument; they belong to the string they were taken from. */
 struct bytes {
@@ -25,10 +28,29 @@ static inline struct bytes server_bytes(const RedisModuleString *string) {
 }
 
 /* Writes then go by one handle opened for writing, and signal themselves (Redis 6.0 and later).
- * Before, closing such a handle signals WATCH even when nothing was changed, so a call opens its key
- * for reading and opens it again when it is about to change it. */
+ * Before, closing such a handle signals WATCH even when nothing was changed, so a call opens its
+ * key for reading and opens it again when it is about to change it. */
 static inline bool server_signals_explicitly(void) {
     return RedisModule_SignalModifiedKey != NULL;
+}
+
+/* limit is the number in the error's sentence, where it has one. */
+static inline int server_reply_error(RedisModuleCtx *ctx, enum error error, long long limit) {
+    char message[ERROR_MESSAGE_SIZE];
+    error_message(message, error, limit);
+    return RedisModule_ReplyWithError(ctx, message);
+}
+
+static inline int server_reply_text(RedisModuleCtx *ctx, const char *text) {
+    return RedisModule_ReplyWithStringBuffer(ctx, text, strlen(text));
+}
+
+/* Begins a reply of pairs: a map for clients that know them, else an array of names and values. */
+static inline void server_reply_map(RedisModuleCtx *ctx, long pairs) {
+    if (RedisModule_ReplyWithMap)
+        RedisModule_ReplyWithMap(ctx, pairs);
+    else
+        RedisModule_ReplyWithArray(ctx, 2 * pairs);
 }
 
 #endif

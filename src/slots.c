@@ -34,6 +34,6 @@ enum error slots_serve(RedisModuleCtx *ctx, const char *name, size_t name_len) {
 int slots_probe(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     (void)argv;
     (void)argc;
-    if (!probing) return RedisModule_ReplyWithError(ctx, error_message(ERROR_INTERNAL));
+    if (!probing) return server_reply_error(ctx, ERROR_INTERNAL, 0);
     return RedisModule_ReplyWithSimpleString(ctx, "OK");
 }

@@ -1,8 +1,9 @@
 /*
  * slots.h - which hash slots of a cluster this node serves now.
  *
- * START has no key, so a cluster client may send it to any master: that one has to make a token whose
- * slot it serves. It asks the server itself, by calling an internal command on the candidate token.
+ * START has no key, so a cluster client may send it to any master: that one has to make a token
+ * whose slot it serves. It asks the server itself, by calling an internal command on the candidate
+ * token.
  */
 #ifndef SESSIONGATE_SLOTS_H
 #define SESSIONGATE_SLOTS_H
@@ -16,8 +17,8 @@ void slots_start(RedisModuleCtx *ctx);
 /* Whether the server is a node of a cluster. */
 bool slots_exist(void);
 
-/* ERROR_NONE when this node would take a write to a key of that name now; ERROR_NO_SLOT when it would
- * not (another node's slot, one that is moving away or still arriving, a replica);
+/* ERROR_NONE when this node would take a write to a key of that name now; ERROR_NO_SLOT when it
+ * would not (another node's slot, one that is moving away or still arriving, a replica);
  * ERROR_CLUSTER_DOWN. */
 enum error slots_serve(RedisModuleCtx *ctx, const char *name, size_t name_len);
 

@@ -1,38 +1,80 @@
 /*
  * type.c - the methods of the data type: RDB, AOF, memory, digest, copy, defragmentation.
  *
- * RDB format 1 (the type's encoding version), written by rdb_save:
+ * RDB format 2 (the type's encoding version), written by rdb_save:
  *
+ *     created   unsigned    unix ms, 0: unknown
+ *     deadline  unsigned    unix ms, 0: none
+ *     ttl       unsigned    seconds that a refresh restores, 0: unknown
  *     payloads  unsigned    how many
  *     chunk     string      one or more payloads, packed as session.h says; again until
  *                           `payloads` of them were read (none when it is 0)
  *
- * The key's name and TTL are the server's to save. What a client was verified for is never saved.
+ * Format 1 began with `payloads`, and is still read. The key's name and TTL are the server's to
+ * save. What a client was verified for is never saved.
  */
 #include "type.h"
+
+#include <stdatomic.h>
 
 #include "core/memory.h"
 #include "effects.h"
 
 #define TYPE_NAME "sgsession" /* nine characters, part of every RDB file: never change it */
-#define RDB_FORMAT 1
+#define RDB_FORMAT 2
+#define RDB_FORMAT_WITHOUT_TIMES 1
 
 static RedisModuleType *session_type;
 
-struct session *type_session(RedisModuleKey *key, enum error *error) {
-    if (RedisModule_ModuleTypeGetType(key) == session_type) return RedisModule_ModuleTypeGetValue(key);
-    bool none = RedisModule_KeyType(key) == REDISMODULE_KEYTYPE_EMPTY;
-    *error = none ? ERROR_NO_SESSION : ERROR_WRONG_TYPE;
-    return NULL;
+/* Sessions are also freed by a thread of the server's. */
+static atomic_ullong sessions_live;
+
+static struct session *made(struct session *session) {
+    atomic_fetch_add_explicit(&sessions_live, 1, memory_order_relaxed);
+    return session;
 }
 
-struct session *type_create(RedisModuleKey *key) {
-    struct session *session = session_create();
+static void free_value(void *value) {
+    atomic_fetch_sub_explicit(&sessions_live, 1, memory_order_relaxed);
+    session_free(value);
+}
+
+unsigned long long type_sessions_live(void) {
+    return atomic_load_explicit(&sessions_live, memory_order_relaxed);
+}
+
+struct session *type_session(RedisModuleKey *key) {
+    if (RedisModule_ModuleTypeGetType(key) != session_type) return NULL;
+    return RedisModule_ModuleTypeGetValue(key);
+}
+
+struct session *type_create(RedisModuleKey *key, struct session_times times) {
+    struct session *session = made(session_create());
+    session->times = times;
     RedisModule_ModuleTypeSetValue(key, session_type, session);
     return session;
 }
 
+void type_move(RedisModuleKey *from, RedisModuleKey *to) {
+    void *session = NULL;
+    if (RedisModule_ModuleTypeReplaceValue)
+        RedisModule_ModuleTypeReplaceValue(from, session_type, made(session_create()), &session);
+    else /* before Redis 6.0 a value cannot be taken out of its key */
+        session = made(session_copy(type_session(from)));
+    RedisModule_ModuleTypeSetValue(to, session_type, session);
+}
+
+long long type_expires_at(RedisModuleKey *key) {
+    if (RedisModule_GetAbsExpire) {
+        mstime_t at = RedisModule_GetAbsExpire(key);
+        return at == REDISMODULE_NO_EXPIRE ? TYPE_NO_EXPIRY : at;
+    }
+    mstime_t left = RedisModule_GetExpire(key);
+    return left == REDISMODULE_NO_EXPIRE ? TYPE_NO_EXPIRY : RedisModule_Milliseconds() + left;
+}
+
 void type_expire_at(RedisModuleKey *key, long long expire_at) {
+    if (expire_at == TYPE_NO_EXPIRY) return;
     if (RedisModule_SetAbsExpire) {
         RedisModule_SetAbsExpire(key, expire_at);
         return;
@@ -73,16 +115,29 @@ static bool load_payloads(RedisModuleIO *rdb, struct session *session) {
     return session->payloads == announced;
 }
 
+/* As load_payloads, for the times. */
+static bool load_times(RedisModuleIO *rdb, struct session_times *times) {
+    uint64_t created = RedisModule_LoadUnsigned(rdb);
+    uint64_t deadline = RedisModule_LoadUnsigned(rdb);
+    uint64_t ttl = RedisModule_LoadUnsigned(rdb);
+    if (io_failed(rdb) || created > INT64_MAX || deadline > INT64_MAX || ttl > UINT32_MAX)
+        return false;
+    *times = (struct session_times){(int64_t)created, (int64_t)deadline, (uint32_t)ttl};
+    return true;
+}
+
 static void *rdb_load(RedisModuleIO *rdb, int format) {
-    if (format != RDB_FORMAT) {
+    if (format != RDB_FORMAT && format != RDB_FORMAT_WITHOUT_TIMES) {
         RedisModule_LogIOError(rdb, "warning",
-                               "a session is stored in format %d, this SessionGate reads format %d:"
-                               " load a newer module",
+                               "a session is stored in format %d, this SessionGate reads formats"
+                               " up to %d: load a newer module",
                                format, RDB_FORMAT);
         return NULL;
     }
     struct session *session = session_create();
-    if (load_payloads(rdb, session)) return session;
+    if ((format == RDB_FORMAT_WITHOUT_TIMES || load_times(rdb, &session->times)) &&
+        load_payloads(rdb, session))
+        return made(session);
     RedisModule_LogIOError(rdb, "warning", "a stored session is damaged or cut short");
     session_free(session);
     return NULL;
@@ -90,6 +145,9 @@ static void *rdb_load(RedisModuleIO *rdb, int format) {
 
 static void rdb_save(RedisModuleIO *rdb, void *value) {
     const struct session *session = value;
+    RedisModule_SaveUnsigned(rdb, (uint64_t)session->times.created_ms);
+    RedisModule_SaveUnsigned(rdb, (uint64_t)session->times.deadline_ms);
+    RedisModule_SaveUnsigned(rdb, session->times.ttl);
     RedisModule_SaveUnsigned(rdb, session->payloads);
     struct session_cursor cursor = {0};
     uint8_t *buffer = NULL;
@@ -101,10 +159,6 @@ static void rdb_save(RedisModuleIO *rdb, void *value) {
 
 static void aof_rewrite(RedisModuleIO *aof, RedisModuleString *key, void *value) {
     effects_rewrite(aof, key, value);
-}
-
-static void free_value(void *value) {
-    session_free(value);
 }
 
 /* Freeing one payload is one step, so that the server frees a large session in the background. */
@@ -119,6 +173,11 @@ static size_t mem_usage(const void *value) {
 
 /* Each payload is a sequence of its own, so that their order does not matter. */
 static void digest(RedisModuleDigest *digest, void *value) {
+    const struct session_times *times = &((struct session *)value)->times;
+    RedisModule_DigestAddLongLong(digest, times->created_ms);
+    RedisModule_DigestAddLongLong(digest, times->deadline_ms);
+    RedisModule_DigestAddLongLong(digest, times->ttl);
+    RedisModule_DigestEndSequence(digest);
     struct session_cursor cursor = {0};
     const struct payload *payload;
     while ((payload = session_next(value, &cursor))) {
@@ -132,16 +191,16 @@ static void digest(RedisModuleDigest *digest, void *value) {
 static void *copy(RedisModuleString *from, RedisModuleString *to, const void *value) {
     (void)from;
     (void)to;
-    return session_copy(value);
+    return made(session_copy(value));
 }
 
 static void *defrag_move(void *context, void *block) {
     return RedisModule_DefragAlloc(context, block);
 }
 
-/* The cursor counts buckets; the server sets it aside between the steps of one large session. Between
- * two steps the session may change, and a payload may stay where it is: that costs nothing but its
- * place. */
+/* The cursor counts buckets; the server sets it aside between the steps of one large session.
+ * Between two steps the session may change, and a payload may stay where it is: that costs nothing
+ * but its place. */
 static int defrag(RedisModuleDefragCtx *ctx, RedisModuleString *key, void **value) {
     (void)key;
     unsigned long bucket = 0;

@@ -6,24 +6,36 @@
 #ifndef SESSIONGATE_TYPE_H
 #define SESSIONGATE_TYPE_H
 
-#include "core/error.h"
 #include "core/session.h"
 #include "server.h"
 
 /* Registers the type; only while the module loads. False: the server refused it. */
 bool type_register(RedisModuleCtx *ctx);
 
-/* The session that an opened key holds. NULL and ERROR_NO_SESSION when there is none (key may be
- * NULL), NULL and ERROR_WRONG_TYPE when the key holds something else. It belongs to the key. */
-struct session *type_session(RedisModuleKey *key, enum error *error);
+/* The session that an opened key holds, or NULL; key may be NULL. It belongs to the key. */
+struct session *type_session(RedisModuleKey *key);
 
-/* Puts a new session without payloads into a key opened for writing, in place of whatever it held. */
-struct session *type_create(RedisModuleKey *key);
+/* Puts a new session without payloads into a key opened for writing, in place of whatever it held.
+ */
+struct session *type_create(RedisModuleKey *key, struct session_times times);
 
-/* Sets when a key opened for writing expires, in unix ms; a time in the past lets it expire at once. */
+/* Moves the session of key `from` into the empty key `to`, both opened for writing. `from` keeps an
+ * empty session, for the caller to remove or replace. */
+void type_move(RedisModuleKey *from, RedisModuleKey *to);
+
+/* When a key expires, in unix ms; TYPE_NO_EXPIRY when it does not. */
+#define TYPE_NO_EXPIRY 0LL
+long long type_expires_at(RedisModuleKey *key);
+
+/* Sets when a key opened for writing expires; a time in the past lets it expire at once, and
+ * TYPE_NO_EXPIRY leaves it as it is. */
 void type_expire_at(RedisModuleKey *key, long long expire_at);
 
 /* Deletes a key opened for writing; a large session is freed in the background. */
 void type_remove(RedisModuleKey *key);
+
+/* How many sessions there are in memory, those of a database that is being loaded or freed in the
+ * background included. */
+unsigned long long type_sessions_live(void);
 
 #endif

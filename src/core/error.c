@@ -3,12 +3,13 @@
  */
 #include "error.h"
 
-const char *error_message(enum error error) {
-    static const char *const messages[] = {
-        [ERROR_NONE] = "",
+#include <stdio.h>
+
+void error_message(char message[ERROR_MESSAGE_SIZE], enum error error, long long limit) {
+    static const char *const sentences[] = {[ERROR_NONE] = "",
 #define X(name, code, sentence) [name] = code " " sentence,
-        ERROR_LIST(X)
+                                            ERROR_LIST(X)
 #undef X
     };
-    return messages[error];
+    snprintf(message, ERROR_MESSAGE_SIZE, sentences[error], limit);
 }

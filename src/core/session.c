@@ -8,9 +8,9 @@
  *     +----------------------+       '---------------------------'
  *
  * Nearly all sessions hold a few payloads: those are one chain in order of arrival, and no hash is
- * ever computed. A session with more has a table of chains, and then grows and shrinks by at most two
- * buckets a change (W. Litwin, "Linear hashing", VLDB 1980), so that no single call pays for moving
- * all payloads of a large session.
+ * ever computed. A session with more has a table of chains, and then grows and shrinks by at most
+ * two buckets a change (W. Litwin, "Linear hashing", VLDB 1980), so that no single call pays for
+ * moving all payloads of a large session.
  *
  * What must stay true:
  *   - with n buckets and m the smallest power of two >= n, a payload's bucket is hash mod m, or
@@ -21,8 +21,8 @@
 
 #include <string.h>
 
-#include "secret.h"
 #include "memory.h"
+#include "secret.h"
 
 /* Up to this many payloads, a chain is looked through faster than a name is hashed. */
 #define ONE_CHAIN 8
@@ -97,8 +97,8 @@ static void merge(struct session *session) {
         memory.free(session->chain.table);
         session->chain.only = only;
     } else if (session->buckets == power_of_two_from(session->buckets)) {
-        session->chain.table = memory.realloc(session->chain.table,
-                                              session->buckets * sizeof *session->chain.table);
+        session->chain.table =
+            memory.realloc(session->chain.table, session->buckets * sizeof *session->chain.table);
     }
 }
 
@@ -124,6 +124,7 @@ void session_free(struct session *session) {
 
 struct session *session_copy(const struct session *session) {
     struct session *copy = session_create();
+    copy->times = session->times;
     struct session_cursor cursor = {0};
     const struct payload *payload;
     while ((payload = session_next(session, &cursor)))

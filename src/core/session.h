@@ -1,8 +1,8 @@
 /*
  * session.h - one session: named payloads, and what of it is remembered between calls.
  *
- * Names and data are bytes; both are copied in. Nothing here knows of a server, of time or of tokens'
- * making; the session's name and lifetime belong to the key it is stored under.
+ * Names and data are bytes; both are copied in. Nothing here knows of a server, of time or of
+ * tokens' making; the session's name and lifetime belong to the key it is stored under.
  */
 #ifndef SESSIONGATE_SESSION_H
 #define SESSIONGATE_SESSION_H
@@ -33,9 +33,17 @@ static inline const uint8_t *payload_data(const struct payload *payload) {
     return payload->bytes + payload->name_len;
 }
 
+/* What a session knows of its own time; when it ends is the TTL of its key. */
+struct session_times {
+    int64_t created_ms;  /* unix ms; 0: unknown, from a file of before it was kept */
+    int64_t deadline_ms; /* unix ms that no refresh goes past; 0: none */
+    uint32_t ttl;        /* seconds, as last given: what a refresh restores; 0: unknown */
+};
+
 struct session {
     struct token_memory verified; /* not part of the contents: never saved, never copied */
     size_t payload_bytes;         /* names and data together */
+    struct session_times times;
     uint32_t payloads;
     uint32_t buckets;
     union {
@@ -57,8 +65,8 @@ struct session *session_copy(const struct session *session);
 const struct payload *session_get(const struct session *session, const void *name, size_t name_len);
 
 /* Sets the payload of that name, new or not. 1 <= name_len <= SESSION_NAME_MAX and
- * 1 <= data_len <= SESSION_DATA_MAX are the caller's to see to, and SESSION_PAYLOADS_MAX is when the
- * name is new. True when it is new. */
+ * 1 <= data_len <= SESSION_DATA_MAX are the caller's to see to, and SESSION_PAYLOADS_MAX is when
+ * the name is new. True when it is new. */
 bool session_put(struct session *session, const void *name, size_t name_len, const void *data,
                  size_t data_len);
 
@@ -77,9 +85,10 @@ const struct payload *session_next(const struct session *session, struct session
 /* Bytes of memory the session takes, as asked from the allocator. */
 size_t session_memory(const struct session *session);
 
-/* Moves the session's blocks, for a server that defragments: move takes a block and returns where its
- * contents are now, or NULL to leave it. session_move_self moves the session's own blocks and returns
- * where it is now; session_move_bucket moves the payloads of one bucket (0 .. buckets - 1). */
+/* Moves the session's blocks, for a server that defragments: move takes a block and returns where
+ * its contents are now, or NULL to leave it. session_move_self moves the session's own blocks and
+ * returns where it is now; session_move_bucket moves the payloads of one bucket (0 .. buckets - 1).
+ */
 typedef void *(*session_mover)(void *context, void *block);
 struct session *session_move_self(struct session *session, session_mover move, void *context);
 void session_move_bucket(struct session *session, uint32_t bucket, session_mover move,
@@ -96,9 +105,9 @@ void session_move_bucket(struct session *session, uint32_t bucket, session_mover
  */
 #define SESSION_CHUNK (64U * 1024)
 
-/* Packs the next chunk of a walk into *buffer, a block of *capacity bytes from memory.alloc (or NULL
- * and 0) that is made larger as needed and stays the caller's to free. Returns its length; 0 when the
- * walk is over. */
+/* Packs the next chunk of a walk into *buffer, a block of *capacity bytes from memory.alloc (or
+ * NULL and 0) that is made larger as needed and stays the caller's to free. Returns its length; 0
+ * when the walk is over. */
 size_t session_pack(const struct session *session, struct session_cursor *cursor, uint8_t **buffer,
                     size_t *capacity);
 

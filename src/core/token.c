@@ -1,43 +1,70 @@
 /*
- * token.c - the v1 token of token.h: its form, its making, its verification.
+ * token.c - the tokens of token.h: their form, their making, their verification.
  *
- * A verified pair is remembered as the fingerprint of the sign key XOR the hash of the token, each under
- * random keys of this process. The token is in it so that a session which was renamed or copied is not
- * opened by what was verified for its old name. SipHash for both would cost 500 instructions more, a
- * fifteenth of a whole PGET.
+ * A verified pair is remembered as the fingerprint of the sign key XOR the hash of the token, each
+ * under random keys of this process. The token is in it so that a session which was renamed or
+ * copied is not opened by what was verified for its old name. SipHash for both would cost 500
+ * instructions more, a fifteenth of a whole PGET.
  */
 #include "token.h"
 
-#include <stdbool.h>
 #include <string.h>
 
-#define ID_AT 3
-#define ID_LEN 16
-#define SIGNATURE_AT (ID_AT + ID_LEN + 1)
-#define SIGNATURE_LEN (2 * SECRET_MAC_LEN)
+#include "secret.h"
+#include "slot.h"
 
-_Static_assert(TOKEN_LEN <= SECRET_NAME_MAX, "a token can be hashed");
+#define VERSION_LEN 3 /* with its dot */
+#define SIGNATURE_MAX_LEN (2 * SECRET_MAC_LEN)
+
+/* The parts of a token of each format, in order: version, id, dot, signature, pad. */
+static const struct layout {
+    char version[VERSION_LEN + 1];
+    size_t id_len;
+    size_t signature_len;
+    size_t pad_len;
+    size_t signed_at, signed_len; /* the part that is signed */
+} layouts[] = {
+    [TOKEN_V1] = {"v1.", 16, 64, 0, VERSION_LEN, 16},
+    [TOKEN_V2] = {"v2.", 22, 32, SLOT_PAD_LEN, 0, VERSION_LEN + 22},
+};
+
+_Static_assert(TOKEN_V1_LEN == VERSION_LEN + 16 + 1 + 64, "the parts of v1");
+_Static_assert(TOKEN_V2_LEN == VERSION_LEN + 22 + 1 + 32 + SLOT_PAD_LEN, "the parts of v2");
+_Static_assert(TOKEN_MAX_LEN <= SECRET_NAME_MAX, "a token can be hashed");
 _Static_assert(sizeof(struct token_memory) == SECRET_FINGERPRINT_LEN, "a fingerprint fits");
-_Static_assert(SIGNATURE_AT + SIGNATURE_LEN == TOKEN_LEN, "the parts make up the token");
 
 static const char id_alphabet[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 static const char hex_alphabet[] = "0123456789abcdef";
 
-/* A character of the id's alphabet, each as likely as the others: six random bits are taken when they
- * number a character, and drawn again otherwise (a modulo would favour the first ones). */
-static char id_character(void) {
-    for (;;) {
+static size_t signature_at(const struct layout *layout) {
+    return VERSION_LEN + layout->id_len + 1;
+}
+
+size_t token_len(enum token_format format) {
+    const struct layout *layout = &layouts[format];
+    return signature_at(layout) + layout->signature_len + layout->pad_len;
+}
+
+enum token_format token_format(size_t len) {
+    return len == TOKEN_V2_LEN ? TOKEN_V2 : TOKEN_V1;
+}
+
+/* Fills text with characters of the alphabet, each as likely as the others: six random bits are
+ * taken when they number a character, and drawn again otherwise (a modulo would favour the first
+ * ones). */
+static void fill_random(char *text, size_t len) {
+    for (size_t i = 0; i < len;) {
         unsigned number = secret_random_byte() & 63U;
-        if (number < sizeof id_alphabet - 1) return id_alphabet[number];
+        if (number < sizeof id_alphabet - 1) text[i++] = id_alphabet[number];
     }
 }
 
-/* Writes the signature of the id under sign_key, in hex. */
-static void sign(char signature[SIGNATURE_LEN], const char id[ID_LEN], const void *sign_key,
-                 size_t sign_key_len) {
+/* Writes the signature that the token should have under sign_key, in hex. */
+static void sign(char *signature, const struct layout *layout, const char *token,
+                 const void *sign_key, size_t sign_key_len) {
     uint8_t mac[SECRET_MAC_LEN];
-    secret_sign(mac, sign_key, sign_key_len, id, ID_LEN);
-    for (size_t i = 0; i < SECRET_MAC_LEN; i++) {
+    secret_sign(mac, sign_key, sign_key_len, token + layout->signed_at, layout->signed_len);
+    for (size_t i = 0; i < layout->signature_len / 2; i++) {
         signature[2 * i] = hex_alphabet[mac[i] >> 4];
         signature[2 * i + 1] = hex_alphabet[mac[i] & 15];
     }
@@ -60,40 +87,53 @@ static bool all_hex(const char *text, size_t len) {
     return true;
 }
 
-static bool has_form(const char *token, size_t token_len) {
-    return token_len == TOKEN_LEN && memcmp(token, "v1.", ID_AT) == 0 &&
-           all_alphanumeric(token + ID_AT, ID_LEN) && token[SIGNATURE_AT - 1] == '.' &&
-           all_hex(token + SIGNATURE_AT, SIGNATURE_LEN);
+bool token_has_form(const char *token, size_t len) {
+    if (len != TOKEN_V1_LEN && len != TOKEN_V2_LEN) return false;
+    const struct layout *layout = &layouts[token_format(len)];
+    size_t dot = VERSION_LEN + layout->id_len;
+    return memcmp(token, layout->version, VERSION_LEN) == 0 &&
+           all_alphanumeric(token + VERSION_LEN, layout->id_len) && token[dot] == '.' &&
+           all_hex(token + dot + 1, layout->signature_len) &&
+           all_alphanumeric(token + dot + 1 + layout->signature_len, layout->pad_len);
 }
 
-void token_mint(char token[TOKEN_LEN], const void *sign_key, size_t sign_key_len) {
-    memcpy(token, "v1.", ID_AT);
-    for (size_t i = 0; i < ID_LEN; i++) token[ID_AT + i] = id_character();
-    token[SIGNATURE_AT - 1] = '.';
-    sign(token + SIGNATURE_AT, token + ID_AT, sign_key, sign_key_len);
+void token_mint(char token[TOKEN_MAX_LEN], enum token_format format, const void *sign_key,
+                size_t sign_key_len) {
+    const struct layout *layout = &layouts[format];
+    char *signature = token + signature_at(layout);
+    memcpy(token, layout->version, VERSION_LEN);
+    fill_random(token + VERSION_LEN, layout->id_len);
+    signature[-1] = '.';
+    sign(signature, layout, token, sign_key, sign_key_len);
+    fill_random(signature + layout->signature_len, layout->pad_len);
 }
 
-enum error token_verify(const char *token, size_t token_len, const void *sign_key,
-                        size_t sign_key_len) {
-    if (token_len == 0) return ERROR_TOKEN_EMPTY;
-    if (!has_form(token, token_len)) return ERROR_TOKEN_FORM;
-    char signature[SIGNATURE_LEN];
-    sign(signature, token + ID_AT, sign_key, sign_key_len);
-    bool same = secret_equal(signature, token + SIGNATURE_AT, SIGNATURE_LEN);
+void token_steer(char token[TOKEN_V2_LEN], uint16_t slot) {
+    size_t pad_at = TOKEN_V2_LEN - SLOT_PAD_LEN;
+    slot_pad(token + pad_at, token, pad_at, slot);
+}
+
+enum error token_verify(const char *token, size_t len, const void *sign_key, size_t sign_key_len) {
+    if (len == 0) return ERROR_TOKEN_EMPTY;
+    if (!token_has_form(token, len)) return ERROR_TOKEN_FORM;
+    const struct layout *layout = &layouts[token_format(len)];
+    char signature[SIGNATURE_MAX_LEN];
+    sign(signature, layout, token, sign_key, sign_key_len);
+    bool same = secret_equal(signature, token + signature_at(layout), layout->signature_len);
     return same ? ERROR_NONE : ERROR_SIGNATURE;
 }
 
-enum error token_verify_once(struct token_memory *remembered, const char *token, size_t token_len,
+enum error token_verify_once(struct token_memory *remembered, const char *token, size_t len,
                              const void *sign_key, size_t sign_key_len) {
-    if (token_len > SECRET_NAME_MAX) return ERROR_TOKEN_FORM;
+    if (len > SECRET_NAME_MAX) return ERROR_TOKEN_FORM;
     struct token_memory now;
     secret_fingerprint((uint8_t *)now.pair, sign_key, sign_key_len);
-    now.pair[0] ^= secret_name_hash(token, token_len);
+    now.pair[0] ^= secret_name_hash(token, len);
     /* Without a branch between the halves: the time does not tell which one differs. */
     if (((now.pair[0] ^ remembered->pair[0]) | (now.pair[1] ^ remembered->pair[1])) == 0)
         return ERROR_NONE;
 
-    enum error error = token_verify(token, token_len, sign_key, sign_key_len);
+    enum error error = token_verify(token, len, sign_key, sign_key_len);
     if (error == ERROR_NONE) *remembered = now;
     return error;
 }

@@ -1,0 +1,96 @@
+/*
+ * call.h - what the handlers of the commands share.
+ *
+ * Every handler on a token goes the same way: open the call (arity, sign key, the token's form and
+ * signature), check its other arguments, require the session, act, answer. The first thing that
+ * does not hold ends the call with its error, before anything was changed.
+ *
+ *     call_open -> call_check_* -> call_requires_session -> act -> call_changed, effects_* -> reply
+ *
+ *     if (!call_open(&call, ctx, argv, mode) || !call_check_name(&call, argv[3], &name) ||
+ *         !call_requires_session(&call))
+ *         return call_refuse(&call);
+ *
+ * A token that was rotated may be an alias for a while: the call then goes on with its successor,
+ * and `token`, `key` and `session` are the successor's.
+ *
+ * A sign key is seen by call_open and by what mints tokens: it never goes into an effect, an event,
+ * an error or a log line.
+ */
+#ifndef SESSIONGATE_CALL_H
+#define SESSIONGATE_CALL_H
+
+#include "core/error.h"
+#include "core/session.h"
+#include "server.h"
+
+/* A token may have been rotated so often within the grace of its aliases; past that it is dead. */
+#define CALL_ALIASES_MAX 8
+
+#define CALL_GRACE_MAX 300 /* seconds that a rotated token may live on */
+
+struct call {
+    RedisModuleCtx *ctx;
+    struct bytes sign_key;
+    RedisModuleString *token;
+    RedisModuleKey *key;
+    struct session *session; /* NULL: there is none, `missing` says why */
+    enum error missing;
+    enum error error;
+    /* The aliases that led to the token: the argument, then the successors before the last. */
+    RedisModuleString *aliases[CALL_ALIASES_MAX];
+    size_t aliases_len;
+};
+
+/* The modes to open a call with. */
+#define CALL_READ REDISMODULE_READ
+int call_write_mode(void);
+
+/* Opens <command> <sign_key> <token> ...; argc was checked by the caller. A call that was begun so
+ * must be ended by one of call_refuse, call_ok and call_end. */
+__attribute__((warn_unused_result)) bool call_open(struct call *call, RedisModuleCtx *ctx,
+                                                   RedisModuleString **argv, int mode);
+
+/* Begins <command> <sign_key> ... where no key is to be opened; as call_open otherwise. */
+__attribute__((warn_unused_result)) bool call_begin(struct call *call, RedisModuleCtx *ctx,
+                                                    RedisModuleString **argv);
+
+/* Notes the error; false, so that a check can return it. */
+bool call_error(struct call *call, enum error error);
+
+/* Whether there is a session; the last check of a call. */
+__attribute__((warn_unused_result)) bool call_requires_session(struct call *call);
+
+/* Each checks an argument and takes its value. */
+bool call_check_ttl(struct call *call, RedisModuleString *arg, long long *ttl);
+bool call_check_name(struct call *call, RedisModuleString *arg, struct bytes *name);
+bool call_check_data(struct call *call, RedisModuleString *arg, struct bytes *data);
+
+/* A whole number from min to max, or the error. */
+bool call_check_number(struct call *call, RedisModuleString *arg, long long min, long long max,
+                       enum error error, long long *number);
+
+/* Names and data by turns, argc strings in all. */
+bool call_check_payloads(struct call *call, RedisModuleString **argv, int argc);
+
+/* Whether the session has room for those payloads too. */
+bool call_check_room(struct call *call, RedisModuleString **payloads, int payloads_len);
+
+/* To be called right before the change of a session. */
+void call_change(struct call *call);
+
+/* To be called right after it: WATCH, client-side caches and listeners hear of it. */
+void call_changed(struct call *call, const char *event);
+
+/* The same for any key. */
+void call_key_changed(RedisModuleCtx *ctx, RedisModuleString *key, const char *event);
+
+/* Ends a call, with its error, with OK, or after the handler has replied. */
+int call_refuse(struct call *call);
+int call_ok(struct call *call);
+int call_end(struct call *call);
+
+/* Whether an argument is that option, in any case. */
+bool call_is_option(RedisModuleString *arg, const char *option);
+
+#endif

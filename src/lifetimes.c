@@ -1,0 +1,144 @@
+/*
+ * lifetimes.c - the commands on how long a session lives: how it is, how it is changed, its end.
+ *
+ * The last refresh of a session is not stored: EXPIRE, START and TOUCH let it expire ttl seconds
+ * later, so it was ttl seconds before the time of expiry. Where that was cut to the deadline it is
+ * not known, but then a further refresh would change nothing either.
+ */
+#include "config.h"
+#include "effects.h"
+#include "handlers.h"
+#include "stats.h"
+#include "type.h"
+
+long long lifetime_until(long long now, long long ttl, long long deadline_ms) {
+    return lifetime_cut(now + ttl * 1000, deadline_ms);
+}
+
+long long lifetime_cut(long long expire_at, long long deadline_ms) {
+    bool passes = expire_at == TYPE_NO_EXPIRY || expire_at > deadline_ms;
+    return deadline_ms && passes ? deadline_ms : expire_at;
+}
+
+/* Ends the session of a call that was checked, and the aliases that led to it. */
+static int end(struct call *call) {
+    RedisModuleString *tokens[1 + CALL_ALIASES_MAX];
+    size_t tokens_len = 0;
+    call_change(call);
+    type_remove(call->key);
+    tokens[tokens_len++] = call->token;
+    for (size_t i = 0; i < call->aliases_len; i++) {
+        RedisModuleKey *alias =
+            RedisModule_OpenKey(call->ctx, call->aliases[i], REDISMODULE_READ | REDISMODULE_WRITE);
+        type_remove(alias);
+        RedisModule_CloseKey(alias);
+        tokens[tokens_len++] = call->aliases[i];
+    }
+    call_changed(call, "sessiongate.end");
+    effects_end(call->ctx, tokens, tokens_len);
+    stats.sessions_ended++;
+    return call_ok(call);
+}
+
+int cmd_end(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (argc != 3) return RedisModule_WrongArity(ctx);
+    struct call call;
+    if (!call_open(&call, ctx, argv, call_write_mode()) || !call_requires_session(&call))
+        return call_refuse(&call);
+    return end(&call);
+}
+
+int cmd_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (argc != 4) return RedisModule_WrongArity(ctx);
+    struct call call;
+    long long ttl;
+    if (!call_open(&call, ctx, argv, call_write_mode()) || !call_check_ttl(&call, argv[3], &ttl) ||
+        !call_requires_session(&call))
+        return call_refuse(&call);
+    if (ttl == 0) return end(&call);
+    struct session_times *times = &call.session->times;
+    long long expire_at = lifetime_until(RedisModule_Milliseconds(), ttl, times->deadline_ms);
+    call_change(&call);
+    times->ttl = (uint32_t)ttl;
+    type_expire_at(call.key, expire_at);
+    call_changed(&call, "sessiongate.expire");
+    effects_expire(ctx, call.token, expire_at, times->ttl);
+    return call_ok(&call);
+}
+
+static bool check_minage(struct call *call, RedisModuleString **argv, int argc, long long *minage) {
+    *minage = 0;
+    if (argc == 3) return true;
+    if (argc != 5 || !call_is_option(argv[3], "MINAGE")) return call_error(call, ERROR_SYNTAX);
+    return call_check_number(call, argv[4], 0, config.max_ttl, ERROR_MINAGE, minage);
+}
+
+/* Milliseconds until expire_at, -1 when there is no expiry. */
+static long long left_ms(long long expire_at, long long now) {
+    if (expire_at == TYPE_NO_EXPIRY) return -1;
+    return expire_at > now ? expire_at - now : 0;
+}
+
+/* Replies with seconds, rounded as the server's own TTL does. */
+static void reply_seconds(RedisModuleCtx *ctx, long long ms) {
+    RedisModule_ReplyWithLongLong(ctx, ms < 0 ? ms : (ms + 500) / 1000);
+}
+
+int cmd_touch(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (argc < 3) return RedisModule_WrongArity(ctx);
+    struct call call;
+    long long minage;
+    if (!call_open(&call, ctx, argv, call_write_mode()) ||
+        !check_minage(&call, argv, argc, &minage) || !call_requires_session(&call))
+        return call_refuse(&call);
+    const struct session_times *times = &call.session->times;
+    long long now = RedisModule_Milliseconds();
+    long long expire_at = type_expires_at(call.key);
+    long long refreshed = lifetime_until(now, times->ttl, times->deadline_ms);
+    bool due = expire_at == TYPE_NO_EXPIRY ||
+               now - (expire_at - (long long)times->ttl * 1000) >= minage * 1000;
+    if (times->ttl > 0 && due && refreshed != expire_at) {
+        expire_at = refreshed;
+        call_change(&call);
+        type_expire_at(call.key, expire_at);
+        call_changed(&call, "sessiongate.touch");
+        effects_touch(ctx, call.token, expire_at);
+    }
+    reply_seconds(ctx, left_ms(expire_at, now));
+    return call_end(&call);
+}
+
+int cmd_ttl(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (argc != 3) return RedisModule_WrongArity(ctx);
+    struct call call;
+    if (!call_open(&call, ctx, argv, CALL_READ) || !call_requires_session(&call))
+        return call_refuse(&call);
+    reply_seconds(ctx, left_ms(type_expires_at(call.key), RedisModule_Milliseconds()));
+    return call_end(&call);
+}
+
+int cmd_info(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (argc != 3) return RedisModule_WrongArity(ctx);
+    struct call call;
+    if (!call_open(&call, ctx, argv, CALL_READ) || !call_requires_session(&call))
+        return call_refuse(&call);
+    const struct session *session = call.session;
+    const struct {
+        const char *name;
+        long long value;
+    } fields[] = {
+        {"created", session->times.created_ms},
+        {"ttl", left_ms(type_expires_at(call.key), RedisModule_Milliseconds())},
+        {"idle", (long long)session->times.ttl * 1000},
+        {"deadline", session->times.deadline_ms},
+        {"payloads", session->payloads},
+        {"bytes", (long long)session->payload_bytes},
+    };
+    size_t fields_len = sizeof fields / sizeof *fields;
+    server_reply_map(ctx, (long)fields_len);
+    for (size_t i = 0; i < fields_len; i++) {
+        server_reply_text(ctx, fields[i].name);
+        RedisModule_ReplyWithLongLong(ctx, fields[i].value);
+    }
+    return call_end(&call);
+}

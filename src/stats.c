@@ -1,0 +1,54 @@
+/*
+ * stats.c - the section of INFO.
+ */
+#include "stats.h"
+
+#include <string.h>
+
+#include "core/token.h"
+#include "type.h"
+#include "version.h"
+
+struct stats stats;
+
+void stats_refused(enum error error) {
+    if (error == ERROR_TOKEN_FORM)
+        stats.refused_bad_token++;
+    else if (error == ERROR_SIGNATURE)
+        stats.refused_bad_signature++;
+    else if (error == ERROR_NO_SESSION)
+        stats.refused_no_session++;
+    else if (error == ERROR_NO_PAYLOAD)
+        stats.payload_misses++;
+}
+
+static void show(RedisModuleInfoCtx *info, int for_crash_report) {
+    (void)for_crash_report;
+    /* The server puts the module's name before the section's and each field's. */
+    RedisModule_InfoAddSection(info, "");
+    RedisModule_InfoAddFieldCString(info, "version", SESSIONGATE_VERSION);
+    RedisModule_InfoAddFieldULongLong(info, "sessions_live", type_sessions_live());
+#define X(name) RedisModule_InfoAddFieldULongLong(info, #name, stats.name);
+    STATS_LIST(X)
+#undef X
+}
+
+/* The server tells only the name of a key that is gone, so the form of the name has to do. */
+static int on_gone(RedisModuleCtx *ctx, int type, const char *event, RedisModuleString *key) {
+    (void)ctx;
+    (void)event;
+    struct bytes name = server_bytes(key);
+    if (!token_has_form(name.at, name.len)) return REDISMODULE_OK;
+    if (type == REDISMODULE_NOTIFY_EXPIRED)
+        stats.tokens_expired++;
+    else
+        stats.tokens_evicted++;
+    return REDISMODULE_OK;
+}
+
+void stats_load(RedisModuleCtx *ctx) {
+    if (RedisModule_RegisterInfoFunc) RedisModule_RegisterInfoFunc(ctx, show);
+    if (RedisModule_SubscribeToKeyspaceEvents)
+        RedisModule_SubscribeToKeyspaceEvents(
+            ctx, REDISMODULE_NOTIFY_EXPIRED | REDISMODULE_NOTIFY_EVICTED, on_gone);
+}
