@@ -10,11 +10,16 @@
 #define DEADLINE(times) ((long long)(times)->deadline_ms)
 #define TTL(times) ((long long)(times)->ttl)
 
+/* The ttl goes on as the argument it came as, and the short form saves two numbers: each number
+ * costs the server two allocations, 600 instructions of START's 25,000. */
 void effects_start(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at,
-                   const struct session_times *times, RedisModuleString **payloads,
-                   size_t payloads_len) {
-    RedisModule_Replicate(ctx, REPLAY_START, "sllllv", token, expire_at, CREATED(times),
-                          DEADLINE(times), TTL(times), payloads, payloads_len);
+                   RedisModuleString *ttl, const struct session_times *times,
+                   RedisModuleString **payloads, size_t payloads_len) {
+    if (!times->deadline_ms && payloads_len == 0)
+        RedisModule_Replicate(ctx, REPLAY_START, "sls", token, expire_at, ttl);
+    else
+        RedisModule_Replicate(ctx, REPLAY_START, "slsllv", token, expire_at, ttl, CREATED(times),
+                              DEADLINE(times), payloads, payloads_len);
 }
 
 void effects_pset(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString **payloads,
@@ -49,8 +54,8 @@ void effects_end(RedisModuleCtx *ctx, RedisModuleString **tokens, size_t tokens_
 void effects_rewrite(RedisModuleIO *aof, RedisModuleString *token, const struct session *session) {
     /* First the session itself: one without payloads must come back too. */
     const struct session_times *times = &session->times;
-    RedisModule_EmitAOF(aof, REPLAY_START, "sllll", token, 0LL, CREATED(times), DEADLINE(times),
-                        TTL(times));
+    RedisModule_EmitAOF(aof, REPLAY_START, "sllll", token, 0LL, TTL(times), CREATED(times),
+                        DEADLINE(times));
     struct session_cursor cursor = {0};
     const struct payload *payload;
     while ((payload = session_next(session, &cursor)))

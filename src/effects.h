@@ -28,10 +28,11 @@
 #define REPLAY_ROTATE "SESSIONGATE.REPLAY.ROTATE"
 #define REPLAY_ALIAS "SESSIONGATE.REPLAY.ALIAS"
 
-/* payloads: payloads_len strings, names and data by turns. */
+/* Without a deadline and payloads the short form says it all: created was ttl seconds before
+ * expire_at. Both payloads: payloads_len strings, names and data by turns. */
 void effects_start(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at,
-                   const struct session_times *times, RedisModuleString **payloads,
-                   size_t payloads_len);
+                   RedisModuleString *ttl, const struct session_times *times,
+                   RedisModuleString **payloads, size_t payloads_len);
 void effects_pset(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString **payloads,
                   size_t payloads_len);
 void effects_pdel(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString *name);

@@ -89,11 +89,18 @@ static int done(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *tok
 }
 
 int replay_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc >= 6 && argc % 2 == 0)) return REDISMODULE_OK;
+    if (refused(ctx, argc == 4 || (argc >= 6 && argc % 2 == 0))) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
-    struct session_times times = {number(argv[3]), number(argv[4]), ttl(argv[5])};
+    long long expire_at = number(argv[2]);
+    struct session_times times = {.ttl = ttl(argv[3])};
+    if (argc == 4) {
+        times.created_ms = expire_at - (long long)times.ttl * 1000;
+    } else {
+        times.created_ms = number(argv[4]);
+        times.deadline_ms = number(argv[5]);
+    }
     put_all(type_create(key, times), argv + 6, argc - 6);
-    type_expire_at(key, number(argv[2]));
+    type_expire_at(key, expire_at);
     return done(ctx, key, argv[1]);
 }
 

@@ -132,9 +132,11 @@ static bool mint(struct call *call, enum token_format format, char token[TOKEN_M
     return call->error == ERROR_NONE;
 }
 
-/* Stores a new session of that life under a name that is free, in a key opened for writing. */
+/* Stores a new session under a name that is free, in a key opened for writing. Its ttl comes as the
+ * argument and as the number. */
 static void create(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleKey *key,
-                   long long ttl, const struct options *options, const char *event) {
+                   RedisModuleString *ttl_arg, long long ttl, const struct options *options,
+                   const char *event) {
     long long now = RedisModule_Milliseconds();
     long long deadline = options->max_ttl ? now + options->max_ttl * 1000 : 0;
     long long expire_at = lifetime_until(now, ttl, deadline);
@@ -147,7 +149,7 @@ static void create(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleKey
     }
     type_expire_at(key, expire_at);
     call_key_changed(ctx, token, event);
-    effects_start(ctx, token, expire_at, &session->times, options->payloads,
+    effects_start(ctx, token, expire_at, ttl_arg, &session->times, options->payloads,
                   (size_t)options->payloads_len);
     stats.payload_writes += (unsigned long long)options->payloads_len / 2;
 }
@@ -157,15 +159,15 @@ static RedisModuleKey *open_for_writing(RedisModuleCtx *ctx, RedisModuleString *
 }
 
 /* Mints a token and stores a session under it. */
-static bool start(struct call *call, enum token_format format, long long ttl,
-                  const struct options *options, char token[TOKEN_MAX_LEN]) {
+static bool start(struct call *call, enum token_format format, RedisModuleString *ttl_arg,
+                  long long ttl, const struct options *options, char token[TOKEN_MAX_LEN]) {
     bool is_free;
     do { /* twice only if somebody stored something under a name that nobody could have known */
         if (!mint(call, format, token)) return false;
         RedisModuleString *name = RedisModule_CreateString(call->ctx, token, token_len(format));
         RedisModuleKey *key = open_for_writing(call->ctx, name);
         is_free = RedisModule_KeyType(key) == REDISMODULE_KEYTYPE_EMPTY;
-        if (is_free) create(call->ctx, name, key, ttl, options, "sessiongate.start");
+        if (is_free) create(call->ctx, name, key, ttl_arg, ttl, options, "sessiongate.start");
         RedisModule_CloseKey(key);
         RedisModule_FreeString(call->ctx, name);
     } while (!is_free);
@@ -187,7 +189,7 @@ int cmd_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         (enum token_format)(options.format == -1 ? config.token_format : options.format);
     if (ttl == 0) /* over already: there is nothing to store */
         token_mint(token, format, call.sign_key.at, call.sign_key.len);
-    else if (!start(&call, format, ttl, &options, token))
+    else if (!start(&call, format, argv[2], ttl, &options, token))
         return call_refuse(&call);
     RedisModule_ReplyWithStringBuffer(ctx, token, token_len(format));
     return call_end(&call);
@@ -210,7 +212,7 @@ int cmd_adopt(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         return call_refuse(&call);
     if (ttl > 0) {
         call_change(&call);
-        create(ctx, call.token, call.key, ttl, &options, "sessiongate.adopt");
+        create(ctx, call.token, call.key, argv[3], ttl, &options, "sessiongate.adopt");
         stats.sessions_adopted++;
     }
     return call_ok(&call);
