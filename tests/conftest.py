@@ -1,6 +1,7 @@
 """The options and fixtures of every test that is written in Python."""
 
 import pathlib
+import shutil
 import signal
 import subprocess
 
@@ -57,12 +58,17 @@ def pytest_runtest_makereport(item):
 
 
 @pytest.fixture(scope="session")
-def new_server(request):
+def module(request, tmp_path_factory):
+    """A copy of the module under test: servers restart with the same one, whatever is built meanwhile."""
+    built = request.config.getoption("module").resolve()
+    return pathlib.Path(shutil.copy(built, tmp_path_factory.mktemp("module")))
+
+
+@pytest.fixture(scope="session")
+def new_server(request, module):
     """The class Server with --server and --module filled in. The caller closes what it makes."""
     def make(**config):
-        options = {"name": request.config.getoption("server"),
-                   "module": request.config.getoption("module").resolve(), **config}
-        return Server(**options)
+        return Server(**{"name": request.config.getoption("server"), "module": module, **config})
     return make
 
 

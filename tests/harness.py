@@ -441,6 +441,15 @@ class Wire:
             replies.extend(self.read() for _ in some)
         return replies
 
+    def expect(self, commands, replies, batch=10_000):
+        """Send all these commands; assert that the replies are these, in bytes of the protocol."""
+        commands, replies = list(commands), list(replies)
+        for first in range(0, len(commands), batch):
+            some = slice(first, first + batch)
+            self.socket.sendall(b"".join(self.encode(*command) for command in commands[some]))
+            expected = b"".join(replies[some])
+            assert self.file.read(len(expected)) == expected
+
 
 class Stream:
     """A connection that plays a replica, and sees what the master sends to its replicas."""
