@@ -12,10 +12,10 @@ struct bytes {
     size_t count;
 };
 
-#define TEXT(text) \
-    { text, 0, sizeof text - 1 }
-#define FILL(fill, count) \
-    { NULL, fill, count }
+/* clang-format off */
+#define TEXT(literal) {(literal), 0, sizeof(literal) - 1}
+#define FILL(byte, times) {NULL, (byte), (times)}
+/* clang-format on */
 
 /* RFC 4231, test cases 1 to 7; the fifth gives the first 16 bytes only. */
 static const struct {

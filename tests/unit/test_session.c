@@ -128,8 +128,8 @@ static void eight_payloads_take_no_table_and_nine_do(void **state) {
     (void)state;
     struct session *session = session_create();
     size_t blocks = counted.blocks;
-    for (char name = 'a'; name < 'a' + 8; name++) {
-        session_put(session, &name, 1, "data", 4);
+    for (const char *name = "abcdefgh"; *name; name++) {
+        session_put(session, name, 1, "data", 4);
         assert_int_equal(counted.blocks, ++blocks);
     }
     session_put(session, "i", 1, "data", 4);
@@ -255,9 +255,10 @@ static void a_copy_does_not_know_what_its_origin_was_verified_for(void **state) 
     (void)state;
     static const struct token_memory nothing;
     struct session *session = session_of_numbers(20);
-    char token[TOKEN_LEN];
-    token_mint(token, "key", 3);
-    assert_int_equal(token_verify_once(&session->verified, token, TOKEN_LEN, "key", 3), ERROR_NONE);
+    char token[TOKEN_MAX_LEN];
+    token_mint(token, TOKEN_V1, "key", 3);
+    assert_int_equal(token_verify_once(&session->verified, token, TOKEN_V1_LEN, "key", 3),
+                     ERROR_NONE);
     struct token_memory verified = session->verified;
     struct session *copy = session_copy(session);
     assert_memory_equal(&copy->verified, &nothing, sizeof nothing);
@@ -311,13 +312,34 @@ static void a_session_can_be_moved_block_by_block(void **state) {
         }
 }
 
-static void moving_keeps_what_the_session_was_verified_for(void **state) {
+static const struct session_times some_times = {1700000000123, 1800000000456, 3600};
+
+static void assert_times(const struct session *session, const struct session_times *times) {
+    assert_int_equal(session->times.created_ms, times->created_ms);
+    assert_int_equal(session->times.deadline_ms, times->deadline_ms);
+    assert_int_equal(session->times.ttl, times->ttl);
+}
+
+static void a_new_session_knows_no_times_and_a_copy_those_of_its_origin(void **state) {
     (void)state;
     struct session *session = session_create();
+    assert_times(session, &(struct session_times){0});
+    session->times = some_times;
+    struct session *copy = session_copy(session);
+    assert_times(copy, &some_times);
+    session_free(session);
+    session_free(copy);
+}
+
+static void moving_keeps_times_and_what_the_session_was_verified_for(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    session->times = some_times;
     memset(&session->verified, 7, sizeof session->verified);
     struct token_memory verified = session->verified;
     struct moves moves = {MOVE_ALL, 0};
     session = move_whole(session, &moves);
+    assert_times(session, &some_times);
     assert_memory_equal(&session->verified, &verified, sizeof verified);
     session_free(session);
 }
@@ -492,7 +514,8 @@ int main(void) {
         SESSION_TEST(a_copy_has_the_same_payloads_and_lives_on_its_own),
         SESSION_TEST(a_copy_does_not_know_what_its_origin_was_verified_for),
         SESSION_TEST(a_session_can_be_moved_block_by_block),
-        SESSION_TEST(moving_keeps_what_the_session_was_verified_for),
+        SESSION_TEST(a_new_session_knows_no_times_and_a_copy_those_of_its_origin),
+        SESSION_TEST(moving_keeps_times_and_what_the_session_was_verified_for),
         SESSION_TEST(random_operations_agree_with_a_model),
     };
     return cmocka_run_group_tests_name("session", tests, start_counting, NULL);
