@@ -18,23 +18,24 @@ static const struct payload *payload_named(struct call *call, struct bytes name)
 }
 
 /* Sets payloads that were checked, names and data by turns. */
-static void set_all(struct call *call, RedisModuleString **payloads, int payloads_len) {
+static void set_all(struct call *call, RedisModuleString **payloads, int payloads_len,
+                    const char *event) {
     call_change(call);
     for (int i = 0; i < payloads_len; i += 2) {
         struct bytes name = server_bytes(payloads[i]), data = server_bytes(payloads[i + 1]);
         session_put(call->session, name.at, name.len, data.at, data.len);
     }
-    call_changed(call, "sessiongate.pset");
+    call_changed(call, event);
     effects_pset(call->ctx, call->token, payloads, (size_t)payloads_len);
     stats.payload_writes += (unsigned long long)payloads_len / 2;
 }
 
 /* Deletes a payload that is there. */
-static void delete_named(struct call *call, RedisModuleString *arg) {
+static void delete_named(struct call *call, RedisModuleString *arg, const char *event) {
     struct bytes name = server_bytes(arg);
     call_change(call);
     session_delete(call->session, name.at, name.len);
-    call_changed(call, "sessiongate.pdel");
+    call_changed(call, event);
     effects_pdel(call->ctx, call->token, arg);
     stats.payload_writes++;
 }
@@ -71,7 +72,7 @@ int cmd_pset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         }
     }
     if (!call_check_room(&call, argv + 3, 2)) return call_refuse(&call);
-    set_all(&call, argv + 3, 2);
+    set_all(&call, argv + 3, 2, "sessiongate.pset");
     return call_ok(&call);
 }
 
@@ -82,7 +83,7 @@ int cmd_pmset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         !call_check_payloads(&call, argv + 3, argc - 3) || !call_requires_session(&call) ||
         !call_check_room(&call, argv + 3, argc - 3))
         return call_refuse(&call);
-    set_all(&call, argv + 3, argc - 3);
+    set_all(&call, argv + 3, argc - 3, "sessiongate.pmset");
     return call_ok(&call);
 }
 
@@ -146,7 +147,7 @@ int cmd_pdel(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         !call_check_name(&call, argv[3], &name) || !call_requires_session(&call) ||
         !payload_named(&call, name))
         return call_refuse(&call);
-    delete_named(&call, argv[3]);
+    delete_named(&call, argv[3], "sessiongate.pdel");
     return call_ok(&call);
 }
 
@@ -161,6 +162,6 @@ int cmd_ppop(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         return call_refuse(&call);
     reply_data(ctx, payload);
     stats.payload_reads++;
-    delete_named(&call, argv[3]);
+    delete_named(&call, argv[3], "sessiongate.ppop");
     return call_end(&call);
 }
