@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "secret.h"
 #include "session.h"
 
 static void require_whole(const struct session *session) {
@@ -76,7 +77,8 @@ static void use(struct session *session, const struct session *names) {
         const uint8_t *name = payload_name(payload);
         require(session_delete(session, name, payload->name_len), "a payload can be deleted");
         require(!session_get(session, name, payload->name_len), "what was deleted is gone");
-        if (session->payloads % 16 == 0) require_whole(session);
+        bool is_power_of_two = (session->payloads & (session->payloads - 1)) == 0;
+        if (is_power_of_two) require_whole(session);
     }
     struct session *empty = session_create();
     require(session_memory(session) == session_memory(empty), "an emptied session is small again");

@@ -7,6 +7,7 @@
 #include "support.h"
 
 #include "memory.h"
+#include "secret.h"
 #include "session.h"
 
 /* What is allocated now, as asked for. */
