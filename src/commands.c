@@ -14,17 +14,32 @@
 #include "replay.h"
 #include "slots.h"
 
+/* Redis 7.2 and Valkey read one more field behind those of the header, whatever size they are told:
+ * without it, COMMAND DOCS would name each argument after the next one. */
+struct arg {
+    RedisModuleCommandArg arg;
+    const char *display_text;
+};
+
+static const RedisModuleCommandInfoVersion info_version = {
+    .version = 1,
+    .sizeof_historyentry = sizeof(RedisModuleCommandHistoryEntry),
+    .sizeof_keyspec = sizeof(RedisModuleCommandKeySpec),
+    .sizeof_arg = sizeof(struct arg),
+};
+
 /* The words of the table. */
 /* clang-format off */
 #define ARG(arg_name, arg_type, ...) \
-    {.name = (arg_name), .type = REDISMODULE_ARG_TYPE_##arg_type, .key_spec_index = -1, __VA_ARGS__}
+    {.arg = {.name = (arg_name), .type = REDISMODULE_ARG_TYPE_##arg_type, .key_spec_index = -1, \
+             __VA_ARGS__}}
 #define OPTIONAL .flags = REDISMODULE_CMD_ARG_OPTIONAL
 #define REPEATED .flags = REDISMODULE_CMD_ARG_MULTIPLE
-#define ARGS(...) (RedisModuleCommandArg[]){__VA_ARGS__, {0}}
+#define ARGS(...) (&((struct arg[]){__VA_ARGS__, {.arg = {0}}})[0].arg)
 #define OF(...) .subargs = ARGS(__VA_ARGS__)
 
 #define SIGN_KEY ARG("sign_key", STRING, 0)
-#define TOKEN {.name = "token", .type = REDISMODULE_ARG_TYPE_KEY, .key_spec_index = 0}
+#define TOKEN {.arg = {.name = "token", .type = REDISMODULE_ARG_TYPE_KEY, .key_spec_index = 0}}
 #define TTL ARG("ttl", INTEGER, 0)
 #define NAME ARG("payload_name", STRING, 0)
 #define DATA ARG("payload_data", STRING, 0)
@@ -231,7 +246,7 @@ static bool describe(RedisModuleCtx *ctx, const struct command *command) {
     if (!RedisModule_GetCommand) return true;
     RedisModuleCommand *created = RedisModule_GetCommand(ctx, command->name);
     RedisModuleCommandInfo info = command->info;
-    info.version = REDISMODULE_COMMAND_INFO_VERSION;
+    info.version = &info_version;
     return created && RedisModule_SetCommandInfo(created, &info) == REDISMODULE_OK &&
            categorize(created, command->flags);
 }

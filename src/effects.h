@@ -1,16 +1,16 @@
 /*
  * effects.h - what a change of a session looks like in the AOF and on replicas.
  *
- *     START, ADOPT            SESSIONGATE.REPLAY.START <token> <expire_at> <created> <deadline>
- * <ttl>
- *                                                      [<name> <data> ...]
- *     PSET, PMSET             SESSIONGATE.REPLAY.PSET <token> <name> <data> [<name> <data> ...]
- *     PDEL, PPOP              SESSIONGATE.REPLAY.PDEL <token> <name>
- *     EXPIRE                  SESSIONGATE.REPLAY.EXPIRE <token> <expire_at> <ttl>
- *     TOUCH                   PEXPIREAT <token> <expire_at>
- *     ROTATE                  SESSIONGATE.REPLAY.ROTATE <token> <successor> <expire_at> <deadline>
- * <ttl> <alias_expire_at> EXPIRE 0, END           UNLINK <token> [<alias> ...] (a rewritten AOF
- * only)  SESSIONGATE.REPLAY.ALIAS <token> <successor>
+ *     START, ADOPT       SESSIONGATE.REPLAY.START <token> <expire_at> <ttl>
+ *                            [<created> <deadline> [<name> <data> ...]]
+ *     PSET, PMSET        SESSIONGATE.REPLAY.PSET <token> <name> <data> [<name> <data> ...]
+ *     PDEL, PPOP         SESSIONGATE.REPLAY.PDEL <token> <name>
+ *     EXPIRE             SESSIONGATE.REPLAY.EXPIRE <token> <expire_at> <ttl>
+ *     TOUCH              PEXPIREAT <token> <expire_at>
+ *     ROTATE             SESSIONGATE.REPLAY.ROTATE <token> <successor> <expire_at> <deadline> <ttl>
+ *                            <alias_expire_at>
+ *     EXPIRE 0, END      UNLINK <token> [<alias> ...]
+ *     a rewritten AOF    SESSIONGATE.REPLAY.ALIAS <token> <successor>
  *
  * Times are in unix ms, the ttl in seconds; 0 means none, as in session.h and type.h. Effects are
  * absolute and carry no sign key. Each is sent once, after the change was made.
