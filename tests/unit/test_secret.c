@@ -97,6 +97,20 @@ static void a_chain_of_signatures_under_alternating_sign_keys_ends_as_elsewhere(
     assert_hex(mac, "9bc8ff3bed0a1ed9ca1fbd4fbb2d0fd2a227e7f9311422f39e3b127a03339fb5");
 }
 
+/* Expected value by Python:
+ *     mac = bytes(32)
+ *     for n in range(200):
+ *         mac = hmac.digest((mac * 7)[: 1 + n % 130], (mac * 7)[:n], "sha256") */
+static void a_chain_of_signatures_of_every_length_of_message_ends_as_elsewhere(void **state) {
+    (void)state;
+    uint8_t mac[SECRET_MAC_LEN] = {0}, bytes[7 * SECRET_MAC_LEN];
+    for (size_t n = 0; n < 200; n++) {
+        for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = mac[i % sizeof mac];
+        secret_sign(mac, bytes, 1 + n % 130, bytes, n);
+    }
+    assert_hex(mac, "2152fa512ecf1717c94896e21d9a3b0f96861bdbd08a7d3894dec4c1c787d69a");
+}
+
 static void signing_reads_neither_key_nor_message_beyond_their_ends(void **state) {
     (void)state;
     struct fence keys = fence_create(300), messages = fence_create(300);
@@ -253,6 +267,7 @@ int main(void) {
         cmocka_unit_test(the_vectors_of_rfc_4231_hold),
         cmocka_unit_test(the_vectors_of_rfc_4231_hold_between_many_other_sign_keys),
         cmocka_unit_test(a_chain_of_signatures_under_alternating_sign_keys_ends_as_elsewhere),
+        cmocka_unit_test(a_chain_of_signatures_of_every_length_of_message_ends_as_elsewhere),
         cmocka_unit_test(signing_reads_neither_key_nor_message_beyond_their_ends),
         cmocka_unit_test(equal_sign_keys_have_equal_fingerprints_wherever_they_are),
         cmocka_unit_test(different_sign_keys_have_different_fingerprints),
