@@ -59,7 +59,7 @@ def pytest_runtest_makereport(item):
 
 @pytest.fixture(scope="session")
 def module(request, tmp_path_factory):
-    """A copy of the module under test: servers restart with the same one, whatever is built meanwhile."""
+    """A copy of the module under test: a build meanwhile does not change a server's restart."""
     built = request.config.getoption("module").resolve()
     return pathlib.Path(shutil.copy(built, tmp_path_factory.mktemp("module")))
 
@@ -139,8 +139,8 @@ def wait_linked(replica):
 
 def close_all(servers):
     """Close each, whatever happens to the others, and say if one had died by itself."""
-    dead = [server for server in servers
-            if server.process is not None and (server.process.poll() or 0) not in (0, -signal.SIGKILL)]
+    dead = [server for server in servers if server.process is not None
+            and server.process.poll() not in (None, 0, -signal.SIGKILL)]
     failed = []
     for server in reversed(servers):
         try:

@@ -14,7 +14,6 @@ import contextlib
 import functools
 import hashlib
 import hmac
-import os
 import pathlib
 import random
 import re
@@ -70,7 +69,7 @@ def signature(sign_key, id):
 
 
 def signed(sign_key=KEY, id=b"abcdefghijklmnop"):
-    """The token that has this id and is signed with this key, whether or not it was ever started."""
+    """The token that has this id and is signed with this key, whether or not it was started."""
     return b"v1." + id + b"." + signature(sign_key, id)
 
 
@@ -78,6 +77,11 @@ def is_token(token, sign_key=KEY):
     """Whether the token has the form v1.<id>.<signature> and the signature is the sign key's."""
     form = re.fullmatch(rb"v1\.([a-zA-Z0-9]{16})\.([0-9a-f]{64})", token)
     return form is not None and form[2] == signature(sign_key, form[1])
+
+
+def is_internal(command):
+    """Whether the name, in bytes, is of a command that no client may call."""
+    return command.upper().startswith((b"SESSIONGATE.REPLAY.", b"SESSIONGATE.PROBE"))
 
 
 # Waiting and failing -----------------------------------------------------------------------------
@@ -476,7 +480,7 @@ class Stream:
         self.wire.close()
 
     def commands(self):
-        """The commands since the last call, as lists of bytes, without the server's housekeeping."""
+        """The commands since the last call, as lists of bytes, without housekeeping."""
         self.marks += 1
         mark = b"mark %d of %d" % (self.marks, id(self))
         self.server.client().publish("sessiongate-tests", mark)

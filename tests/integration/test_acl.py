@@ -14,12 +14,14 @@ def permitted(server, r, *rules):
     for command in COMMANDS:
         token = start(r)
         pset(r, token, b"n", b"d")
-        arguments = {"START": (KEY, 60), "PSET": (KEY, token, b"n", b"d"), "PGET": (KEY, token, b"n"),
-                     "PDEL": (KEY, token, b"n"), "EXPIRE": (KEY, token, 60), "END": (KEY, token)}[command]
+        arguments = {
+            "START": (KEY, 60), "PSET": (KEY, token, b"n", b"d"), "PGET": (KEY, token, b"n"),
+            "PDEL": (KEY, token, b"n"), "EXPIRE": (KEY, token, 60), "END": (KEY, token)}[command]
+        call = ("SESSIONGATE." + command, *arguments)
         with server.wire() as wire:
             wire.call("AUTH", "limited", "x")
-            reply = wire.call("SESSIONGATE." + command, *arguments)
-            dry = r.execute_command("ACL", "DRYRUN", "limited", "SESSIONGATE." + command, *arguments)
+            reply = wire.call(*call)
+            dry = r.execute_command("ACL", "DRYRUN", "limited", *call)
         if isinstance(reply, Wire.Error):
             assert reply.code == "NOPERM", reply
             assert dry != b"OK", command

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from harness import KEY, LARGEST_DATA, end, error_code, expire, pdel, pget, pset, start, wait_for
+from harness import (KEY, LARGEST_DATA, LARGEST_NAME, LARGEST_TTL, end, error_code, expire, pdel,
+                     pget, pset, start, wait_for)
 
 AOF = {"appendonly": "yes", "appendfsync": "always", "auto_aof_rewrite_percentage": 0}
 
@@ -16,8 +17,9 @@ def fill(server):
     for count in (1, 2, 1000):
         held[start(r, KEY, 5000)] = {b"name\0%d" % n: b"data\r\n%d" % n for n in range(count)}
     generator = random.Random(1)
-    held[start(r, KEY, 3_153_600_000)] = {generator.randbytes(200): generator.randbytes(LARGEST_DATA),
-                                          b"\0": b"\0", b"n": b"*1\r\n$4\r\nQUIT\r\n"}
+    held[start(r, KEY, LARGEST_TTL)] = {
+        generator.randbytes(LARGEST_NAME): generator.randbytes(LARGEST_DATA),
+        b"\0": b"\0", b"n": b"*1\r\n$4\r\nQUIT\r\n"}
     emptied = start(r)
     pset(r, emptied, b"n", b"d")
     pdel(r, emptied, b"n")
@@ -101,8 +103,9 @@ def test_every_change_is_in_the_aof(make_server, preamble):
     for _ in range(2):
         r = server.client()
         changes = [lambda t: pset(r, t, b"n", b"changed"), lambda t: pset(r, t, b"new", b"d"),
-                   lambda t: pdel(r, t, b"n"), lambda t: expire(r, t, 50), lambda t: expire(r, t, 90_000),
-                   lambda t: expire(r, t, 0), lambda t: end(r, t), lambda t: pget(r, t, b"n")]
+                   lambda t: pdel(r, t, b"n"), lambda t: expire(r, t, 50),
+                   lambda t: expire(r, t, 90_000), lambda t: expire(r, t, 0), lambda t: end(r, t),
+                   lambda t: pget(r, t, b"n")]
         for change in changes:
             token = start(r)
             pset(r, token, b"n", b"d")

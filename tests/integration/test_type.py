@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from harness import (KEY, Stream, end, error_code, expire, pdel, pget, pset, signed, start, wait_for)
+from harness import (KEY, Stream, end, error_code, expire, pdel, pget, pset, signed, start,
+                     wait_for)
 
 OTHER_KEY = b"another application's sign key"
 
@@ -345,8 +346,8 @@ def test_listeners_hear_of_each_change_with_the_token_and_no_secret(server, r):
 
 # Freeing it --------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("way", ["UNLINK", "DEL", "END", "EXPIRE 0", "FLUSHALL ASYNC", "FLUSHDB SYNC",
-                                 "SET", "expiry"])
+@pytest.mark.parametrize("way", [
+    "UNLINK", "DEL", "END", "EXPIRE 0", "FLUSHALL ASYNC", "FLUSHDB SYNC", "SET", "expiry"])
 def test_freeing_large_sessions_gives_their_memory_back(server, r, way):
     base = used_memory(r)
     with server.wire() as wire:
@@ -398,7 +399,8 @@ def test_active_defragmentation_leaves_sessions_whole(server, r):
                             ("activedefrag", "yes")):
             r.config_set(name, value)
         hits = r.info("stats")["active_defrag_hits"]
-        wait_for(lambda: r.info("stats")["active_defrag_hits"] > hits + 1000, 10, "something was moved")
+        wait_for(lambda: r.info("stats")["active_defrag_hits"] > hits + 1000, 10,
+                 "something was moved")
         r.config_set("activedefrag", "no")
         assert server.sessions() == before
         for token in list(before)[:100]:
