@@ -13,12 +13,15 @@ usage() {
 bootstrap.sh: bring what SessionGate needs to be built, run and tested
 
     ./bootstrap.sh                   to build and run: compiler, CMake, libsodium, a Redis server
+    ./bootstrap.sh --package         all that, and what ./package.sh needs
     ./bootstrap.sh --tests           all that, and what ./test.sh needs: clang, cmocka, pytest, ...
+    ./bootstrap.sh --image           all that, and what tests/image needs: buildah, debootstrap
     ./bootstrap.sh --header PATH     take PATH as redismodule.h (Redis 7.0 or later)
 
 Says nothing when nothing is missing. On Debian and Ubuntu it installs the missing packages with apt-get
-(as root, or through sudo); elsewhere it names what is missing and stops. A Redis server that it
-installs is left stopped and does not start at boot: nothing but ./run.sh and ./test.sh will run it.
+(as root, or through sudo); elsewhere it names what is missing and stops. The services that it
+installs, redis-server and with --tests prometheus-redis-exporter, are left stopped and do not start at
+boot: nothing but ./run.sh and ./test.sh will run them.
 
 redismodule.h comes from Debian's source package of Redis 7.0 (3 MB, from the mirror this machine is
 configured for, with apt state of its own: the machine's sources and lists are not touched), or from the
@@ -33,7 +36,6 @@ readonly top
 readonly deps=$top/build/deps
 readonly policy=/usr/sbin/policy-rc.d
 header=${REDISMODULE_H:-}
-tests=no
 
 say() { printf 'bootstrap: %s\n' "$*"; }
 
@@ -54,6 +56,9 @@ libsodium-dev   pkg-config --exists libsodium
 redis-server    command -v redis-server
 redis-tools     command -v redis-cli
 '
+readonly TO_PACKAGE='
+dpkg-dev        command -v dpkg-shlibdeps
+'
 readonly TO_TEST='
 clang
 libclang-rt-dev compgen -G /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.fuzzer*
@@ -65,7 +70,15 @@ python3-pytest  python_has pytest
 python3-redis   python_has redis
 shellcheck
 valgrind
+lintian
+prometheus-redis-exporter
 '
+readonly TO_TEST_IMAGES='
+buildah
+debootstrap
+debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
+'
+readonly SERVICES='redis-server prometheus-redis-exporter'
 
 python_has() { compgen -G "/usr/lib/python3*/dist-packages/$1" || /usr/bin/python3 -c "import $1"; }
 
@@ -106,7 +119,7 @@ quietly() {
 }
 
 install() {
-    local packages=("$@")
+    local packages=("$@") service
     command -v apt-get >/dev/null ||
         die "this system has no apt-get. Install what these Debian packages hold, then run this again: ${packages[*]}"
     [[ $EUID -eq 0 ]] || command -v sudo >/dev/null ||
@@ -118,10 +131,11 @@ install() {
     quietly "${apt[@]}" update || say "apt-get update failed in part; trying all the same"
     quietly "${apt[@]}" install -y --no-install-recommends "${packages[@]}" ||
         die "apt-get could not install: ${packages[*]}"
-    if [[ " ${packages[*]} " == *" redis-server "* ]]; then
-        quietly as_root update-rc.d redis-server disable || true
-        say "the service redis-server is installed, but neither running nor enabled"
-    fi
+    for service in $SERVICES; do
+        [[ " ${packages[*]} " == *" $service "* ]] || continue
+        quietly as_root update-rc.d "$service" disable || true
+        say "the service $service is installed, but neither running nor enabled"
+    done
     allow_services
 }
 
@@ -172,9 +186,12 @@ download_header() {
     die "no configured archive gave the source package of redis. Name a redismodule.h: ./bootstrap.sh --header PATH"
 }
 
+wanted=$TO_BUILD_AND_RUN
 while [[ $# -gt 0 ]]; do
     case $1 in
-    --tests) tests=yes ;;
+    --package) wanted+=$TO_PACKAGE ;;
+    --tests) wanted+=$TO_PACKAGE$TO_TEST ;;
+    --image) wanted+=$TO_PACKAGE$TO_TEST$TO_TEST_IMAGES ;;
     --header)
         header=${2:-}
         [[ -n $header ]] || { echo "bootstrap: --header needs a PATH" >&2; exit 2; }
@@ -192,8 +209,6 @@ while [[ $# -gt 0 ]]; do
     shift
 done
 
-wanted=$TO_BUILD_AND_RUN
-[[ $tests == no ]] || wanted+=$TO_TEST
 mapfile -t packages < <(missing "$wanted")
 [[ ${#packages[@]} -eq 0 ]] || install "${packages[@]}"
 

@@ -21,6 +21,8 @@ test.sh: every check and test of SessionGate
     tests of this machine's Redis                     (1)       x        x
     tests of redis-trixie, valkey-trixie, valkey-sid            x        x
     tests of redis-sid                                                   x
+    packages: built, checked by lintian, installed              x        x
+    images: built and run (tests/image)                                  x
     tests that take minutes                                              x
 
     (1) without those that take more than two seconds
@@ -29,7 +31,7 @@ Two steps run at a time. A step that fails is shown with its whole output and do
 server that cannot be had counts as skipped, and what was skipped is listed with the reason. The last
 line reads "N passed, N failed, N skipped".
 
-Installs what it needs by ./bootstrap.sh --tests. Exit status: 0 something ran and nothing failed; 1
+Installs what it needs by ./bootstrap.sh. Exit status: 0 something ran and nothing failed; 1
 something failed, or nothing ran; 2 the command line is wrong.
 HELP
 }
@@ -150,18 +152,22 @@ unit() {
     return $status
 }
 
+python_tests() {
+    local status=0
+    /usr/bin/python3 -m pytest --junitxml "$results/$name.xml" "$@" || status=$?
+    [[ ! -e $results/$name.xml ]] || count
+    return $status
+}
+
 # tests_of SERVER PYTEST-ARGUMENT...
 tests_of() {
-    local server=$1 status=0 said
+    local server=$1 said
     shift
     if ! said=$(tests/servers get "$server" 2>&1); then
         skip "${said##*$'\n'}"
         return
     fi
-    /usr/bin/python3 -m pytest tests --server "$server" --junitxml "$results/$name.xml" "$@" ||
-        status=$?
-    [[ ! -e $results/$name.xml ]] || count
-    return $status
+    python_tests tests --ignore tests/packages --server "$server" "$@"
 }
 
 # ours FIND-TEST...: the files of the tree that pass, each ended by a NUL.
@@ -198,7 +204,7 @@ exports_only_onload() {
     done
 }
 
-./bootstrap.sh --tests
+if [[ $mode == full ]]; then ./bootstrap.sh --image; else ./bootstrap.sh --tests; fi
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 trap interrupted INT TERM
@@ -239,6 +245,11 @@ esac
 for server in "${servers[@]}"; do
     step "tests of $server" after "gcc build" tests_of "$server" "${arguments[@]}"
 done
+[[ $mode == quick ]] || step "packages" after "gcc build" python_tests tests/packages
+case $mode in
+default) step "images" skip "takes minutes; --full runs it" ;;
+full) step "images" tests/image ;;
+esac
 finish_all
 
 echo
