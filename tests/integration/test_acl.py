@@ -2,49 +2,49 @@
 
 import pytest
 
-from harness import KEY, Wire, pset, start
+from features import ALL
+from harness import KEY, Wire, pset, signed, start
 
-COMMANDS = ["START", "PSET", "PGET", "PDEL", "EXPIRE", "END"]
+CALLS = {"START": (60,), "ADOPT": (60,), **ALL}
 
 
 def permitted(server, r, *rules):
     """The commands that a user with these rules may call on a living session."""
     r.execute_command("ACL", "SETUSER", "limited", "reset", "on", "nopass", *rules)
     allowed = set()
-    for command in COMMANDS:
-        token = start(r)
-        pset(r, token, b"n", b"d")
-        arguments = {
-            "START": (KEY, 60), "PSET": (KEY, token, b"n", b"d"), "PGET": (KEY, token, b"n"),
-            "PDEL": (KEY, token, b"n"), "EXPIRE": (KEY, token, 60), "END": (KEY, token)}[command]
-        call = ("SESSIONGATE." + command, *arguments)
-        with server.wire() as wire:
-            wire.call("AUTH", "limited", "x")
-            reply = wire.call(*call)
-            dry = r.execute_command("ACL", "DRYRUN", "limited", *call)
-        if isinstance(reply, Wire.Error):
-            assert reply.code == "NOPERM", reply
-            assert dry != b"OK", command
-        else:
-            assert dry == b"OK", command
-            allowed.add(command)
+    with server.wire() as wire:
+        wire.call("AUTH", "limited", "x")
+        for command, words in CALLS.items():
+            r.flushall()
+            token = signed() if command == "ADOPT" else start(r)
+            if command not in ("START", "ADOPT"):
+                pset(r, token, b"n", b"d")
+            words = ("SESSIONGATE." + command, KEY, *([] if command == "START" else [token]), *words)
+            dry = r.execute_command("ACL", "DRYRUN", "limited", *words)
+            reply = wire.call(*words)
+            if isinstance(reply, Wire.Error):
+                assert reply.code == "NOPERM", reply
+                assert dry != b"OK", command
+            else:
+                assert dry == b"OK", command
+                allowed.add(command)
     return allowed
 
 
-EVERYTHING, READING = set(COMMANDS), {"PGET"}
+EVERYTHING, READING = set(CALLS), {"PGET", "PMGET", "PGETALL", "TTL", "INFO"}
 
 
 @pytest.mark.parametrize("rules, allowed", [
     (["+@all", "~*"], EVERYTHING),
     (["+@all", "~v1.*"], EVERYTHING),
     (["+@all", "%RW~v1.*"], EVERYTHING),
-    (["+@all", "%R~v1.*"], {"START", "PGET"}),
+    (["+@all", "%R~v1.*"], {"START"} | READING),
     (["+@all", "~v2.*"], {"START"}),
     (["+@all", "~a*", "~v1.*"], EVERYTHING),
     (["+@all"], {"START"}),
     (["~*"], set()),
-    (["~v1.*", "+sessiongate.pget"], READING),
-    (["%R~v1.*", "+sessiongate.pget"], READING),
+    (["~v1.*", "+sessiongate.pget"], {"PGET"}),
+    (["%R~v1.*", "+sessiongate.pget"], {"PGET"}),
     (["~v1.*", "+@all", "-sessiongate.end"], EVERYTHING - {"END"}),
 ], ids=" ".join)
 def test_patterns_and_commands_of_a_user_decide(server, r, rules, allowed):
@@ -52,7 +52,8 @@ def test_patterns_and_commands_of_a_user_decide(server, r, rules, allowed):
 
 
 def test_writing_alone_does_not_allow_to_read(server, r):
-    assert "PGET" not in permitted(server, r, "+@all", "%W~v1.*")
+    # What returns data needs both permissions.
+    assert permitted(server, r, "+@all", "%W~v1.*") == EVERYTHING - READING - {"PPOP"}
 
 
 def test_a_user_reads_and_writes_the_sessions_of_the_pattern_only(server, r):
@@ -87,5 +88,14 @@ def test_the_commands_are_in_the_categories_of_their_kind(server, r):
         pytest.skip(f"{server.name}: a module can name ACL categories since Redis 7.2")
     assert permitted(server, r, "~*", "+@read") == READING
     assert permitted(server, r, "~*", "+@write") == EVERYTHING - READING
-    assert permitted(server, r, "~*", "+@fast") == EVERYTHING
+    assert permitted(server, r, "~*", "+@fast") == EVERYTHING - {"PGETALL"}
+    assert permitted(server, r, "~*", "+@slow") == {"PGETALL"}
     assert permitted(server, r, "~*", "+@all", "-@dangerous") == EVERYTHING
+
+
+def test_the_category_of_the_module_has_all_of_them(server, r):
+    if b"sessiongate" not in r.execute_command("ACL", "CAT"):
+        pytest.skip(f"{server.name}: a module can have a category of its own since Redis 7.4, Valkey 8.0")
+    assert permitted(server, r, "~*", "+@sessiongate") == EVERYTHING
+    assert permitted(server, r, "~*", "+@sessiongate", "-@write") == READING
+    assert permitted(server, r, "~*", "+@all", "-@sessiongate") == set()

@@ -1,0 +1,223 @@
+"""Keyspace events: each change publishes one of its own name and the server's; nothing else does."""
+
+import contextlib
+import re
+
+import pytest
+
+from features import OTHER_KEY, sg
+from harness import KEY, TOP, end, expire, pset, signed, start, wait_for
+
+README = (TOP / "README.md").read_text()
+PREFIX = b"__keyspace@0__:"
+
+
+class Listener:
+    """What a server publishes of the keys of its first database; "A" has "d" in it, but not "n"."""
+
+    def __init__(self, server, classes="KAn"):
+        self.server = server
+        server.client().config_set("notify-keyspace-events", classes)
+        self.wire = server.wire()
+        self.wire.call("PSUBSCRIBE", PREFIX + b"*")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.wire.close()
+
+    def heard(self):
+        """[(key, event)] since the last call."""
+        self.server.client().publish(PREFIX + b"mark", "")
+        heard = []
+        while True:
+            _, _, channel, event = self.wire.read()
+            key = channel[len(PREFIX):]
+            if key == b"mark":
+                return heard
+            heard.append((key, event.decode()))
+
+
+@pytest.fixture
+def events(server):
+    with Listener(server) as listener:
+        yield listener
+
+
+@pytest.fixture
+def token(r, events):
+    """A session with a payload n, whose events were heard."""
+    token = start(r, KEY, 1000)
+    pset(r, token, b"n", b"d")
+    events.heard()
+    return token
+
+
+CHANGES = {
+    "pset": [("PSET", b"n", b"x"), ("PSET", b"m", b"x"), ("PSET", b"m", b"x", b"NX"),
+             ("PSET", b"n", b"x", b"XX")],
+    "pmset": [("PMSET", b"n", b"x"), ("PMSET", b"m", b"x", b"o", b"x")],
+    "pdel": [("PDEL", b"n")],
+    "ppop": [("PPOP", b"n")],
+    "expire": [("EXPIRE", 10), ("EXPIRE", 100_000)],
+    "touch": [("TOUCH",), ("TOUCH", b"MINAGE", 5)],
+    "end": [("END",), ("EXPIRE", 0)],
+}
+
+
+@pytest.mark.parametrize("event, call", [(event, call) for event in CHANGES for call in CHANGES[event]],
+                         ids=lambda value: value if isinstance(value, str) else str(value[1:]))
+def test_a_change_publishes_one_event_of_its_name(r, events, token, event, call):
+    if event == "touch":
+        r.pexpire(token, 10_000)
+        events.heard()
+    sg(r, call[0], token, *call[1:])
+    assert events.heard() == [(token, "sessiongate." + event)]
+
+
+@pytest.mark.parametrize("options", [(), ("MAXTTL", 9), ("PAYLOADS", 2, b"n", b"d", b"m", b"d"),
+                                     ("FORMAT", "v2")], ids=str)
+def test_a_start_publishes_the_servers_new_and_one_event(r, events, options):
+    token = sg(r, "START", 60, *options)
+    assert events.heard() == [(token, "new"), (token, "sessiongate.start")]
+
+
+def test_an_adoption_publishes_the_servers_new_and_one_event(r, events):
+    sg(r, "ADOPT", signed(), 60, "PAYLOADS", 1, b"n", b"d")
+    assert events.heard() == [(signed(), "new"), (signed(), "sessiongate.adopt")]
+
+
+def test_a_rotation_publishes_one_event_for_each_of_its_tokens(r, events, token):
+    successor = sg(r, "ROTATE", token)
+    assert events.heard() == [(successor, "new"), (token, "sessiongate.rotate"),
+                              (successor, "sessiongate.rotate")]
+    last = sg(r, "ROTATE", successor, "GRACE", 60)
+    assert events.heard() == [(last, "new"), (successor, "new"), (successor, "sessiongate.rotate"),
+                              (last, "sessiongate.rotate")]
+
+
+def test_a_change_through_a_rotated_token_is_an_event_of_the_sessions_present_token(r, events, token):
+    successor = sg(r, "ROTATE", token, "GRACE", 60)
+    events.heard()
+    pset(r, token, b"n", b"x")
+    assert events.heard() == [(successor, "sessiongate.pset")]
+    end(r, token)
+    assert events.heard() == [(successor, "sessiongate.end")]
+
+
+QUIET = {
+    "reads": [("PGET", b"n"), ("PMGET", b"n", b"absent"), ("PGETALL",), ("TTL",), ("INFO",)],
+    "conditions that do not hold": [("PSET", b"n", b"x", b"NX"), ("PSET", b"m", b"x", b"XX")],
+    "a refresh that is not due": [("TOUCH", b"MINAGE", 60)],
+    "wrong arguments": [("PSET", b"", b"x"), ("PMSET", b"n", b"x", b"m", b""), ("EXPIRE", -1),
+                        ("TOUCH", b"MINAGE", b"x"), ("ROTATE", b"GRACE", 301), ("ADOPT", -1)],
+    "absent payloads": [("PDEL", b"absent"), ("PPOP", b"absent"), ("PGET", b"absent")],
+    "a token that is busy": [("ADOPT", 60), ("ADOPT", 0)],
+}
+
+
+@pytest.mark.parametrize("why", QUIET)
+def test_a_call_that_changes_nothing_publishes_nothing(r, events, token, why):
+    for command, *arguments in QUIET[why]:
+        with contextlib.suppress(Exception):
+            sg(r, command, token, *arguments)
+        assert events.heard() == [], command
+
+
+def test_a_refused_token_publishes_nothing(r, events, token):
+    absent = signed()
+    for calls in CHANGES.values():
+        for command, *arguments in calls:
+            for sign_key, each in ((OTHER_KEY, token), (KEY, token[:-1]), (KEY, absent)):
+                with pytest.raises(Exception):
+                    sg(r, command, each, *arguments, sign_key=sign_key)
+    assert events.heard() == []
+
+
+def test_what_stores_nothing_publishes_nothing(r, events, token):
+    sg(r, "START", 0)
+    sg(r, "ADOPT", signed(), 0)
+    successor = sg(r, "ROTATE", token, "GRACE", 60)
+    events.heard()
+    assert sg(r, "ROTATE", token, "GRACE", 60) == successor
+    assert events.heard() == []
+
+
+def test_a_command_in_a_transaction_or_a_script_publishes_as_by_itself(r, events, token):
+    with r.pipeline() as pipeline:
+        pset(pipeline, token, b"n", b"1")
+        pset(pipeline, token, b"n", b"2")
+        pipeline.execute()
+    assert events.heard() == [(token, "sessiongate.pset")] * 2
+    r.eval("return redis.call('SESSIONGATE.EXPIRE', ARGV[1], KEYS[1], 50)", 1, token, KEY)
+    assert events.heard() == [(token, "sessiongate.expire")]
+
+
+def test_without_the_class_of_modules_only_the_server_publishes(server, r):
+    with Listener(server, "Kg") as events:
+        token = start(r)
+        pset(r, token, b"n", b"d")
+        expire(r, token, 50)
+        r.unlink(token)
+        assert events.heard() == [(token, "del")]
+
+
+def test_expiry_eviction_and_deletion_are_the_servers_own_events(server, r, events, token):
+    r.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    r.pexpire(token, 1)
+    wait_for(lambda: not r.exists(token), what="the session over")
+    assert [event for _, event in events.heard()] == ["expire", "expired"]
+    other = start(r)
+    r.delete(other)
+    assert events.heard()[-1] == (other, "del")
+    evicted = start(r)
+    events.heard()
+    r.config_set("maxmemory-policy", "allkeys-random")
+    r.config_set("maxmemory", 1)
+    wait_for(lambda: r.dbsize() == 0, what="the session evicted")
+    r.config_set("maxmemory", 0)
+    assert events.heard() == [(evicted, "evicted")]
+
+
+def test_a_replica_publishes_the_servers_own_events_only(server, r, replica_of):
+    replica = replica_of(server)
+    with Listener(replica) as events:
+        def heard():
+            replica.wait_synced()
+            return events.heard()
+        token = start(r, KEY, 1000)
+        assert heard() == [(token, "new")]
+        pset(r, token, b"n", b"d")
+        expire(r, token, 500)
+        assert heard() == []
+        r.pexpire(token, 10_000)
+        heard()
+        sg(r, "TOUCH", token)
+        assert heard() == [(token, "expire")]
+        successor = sg(r, "ROTATE", token, "GRACE", 60)
+        assert heard() == [(successor, "new"), (token, "new")]
+        end(r, token)
+        assert sorted(heard()) == sorted([(successor, "del"), (token, "del")])
+
+
+def test_the_readme_lists_the_events():
+    section = README[README.index("\n## Keyspace events\n"):README.index("\n## Counters\n")]
+    listed = {name for row in re.findall(r"^\| (.*) \|", section, re.M)
+              for name in re.findall(r"`sessiongate\.(\w+)`", row)}
+    assert listed == {*CHANGES, "start", "adopt", "rotate"}
+
+
+def test_the_subscription_of_the_readme_hears_of_starts_and_expiries(server, r):
+    section = README[README.index("\n## Keyspace events\n"):README.index("\n## Counters\n")]
+    lines = re.search(r"```sh\n(.*?)```", section, re.S)[1].splitlines()
+    assert r.execute_command(*lines[0].split(" ")[1:]) == b"OK"
+    with server.wire() as wire:
+        patterns = re.findall(r"'(.*?)'", lines[1])
+        for pattern in patterns:
+            wire.call("PSUBSCRIBE", pattern)
+        token = start(r)
+        assert wire.read()[2:] == [b"__keyevent@0__:sessiongate.start", token]
+        r.pexpire(token, 1)
+        wait_for(lambda: not r.exists(token), what="the session over")
+        assert wire.read()[2:] == [b"__keyevent@0__:expired", token]
