@@ -1,0 +1,76 @@
+"""A replica takes over: by order, because its master died, or because its master fell asleep."""
+
+import pytest
+
+from cluster import ask, held
+from harness import KEY
+from load import Load
+
+
+def assert_kept(load, cluster):
+    load.verify()
+    load.assert_right()
+    assert cluster.unequal() == []
+
+
+def test_failovers_by_order_under_load_lose_no_acknowledged_write(cluster):
+    # Ordered, a failover waits until the replica has all that its master acknowledged: no WAIT here.
+    with Load(cluster.ports(), "ordered") as load:
+        for master in cluster.masters():
+            load.wait_writes(150)
+            cluster.fail_over(cluster.replica(master))
+            cluster.wait_whole()
+        load.wait_writes(150)
+    assert_kept(load, cluster)
+
+
+@pytest.mark.slow
+def test_the_death_of_a_master_under_load_loses_nothing_that_was_waited_for(cluster):
+    master = cluster.masters()[0]
+    replica = cluster.replica(master)
+    with Load(cluster.ports(), "killed", waits=True) as load:
+        load.wait_writes(300)
+        master.kill9()
+        cluster.wait_promoted(replica)
+        load.wait_writes(150)
+        master.start()  # without its data: it was not told to save any
+        cluster.wait_whole()
+        load.wait_writes(150)
+    assert_kept(load, cluster)
+    assert load.handled["no answer"] > 0
+
+
+@pytest.mark.slow
+def test_a_master_that_wakes_up_overtaken_loses_nothing_that_was_waited_for(cluster):
+    master = cluster.masters()[0]
+    replica = cluster.replica(master)
+    with Load(cluster.ports(), "asleep", waits=True, timeout=1) as load:
+        load.wait_writes(300)
+        master.pause()
+        cluster.wait_promoted(replica)
+        load.wait_writes(50)
+        master.resume()
+        cluster.wait_whole()
+        load.wait_writes(150)
+    assert_kept(load, cluster)
+    assert load.handled["no answer"] > 0
+
+
+def test_a_promoted_replica_has_each_session_with_its_expiry_time_to_the_millisecond(cluster):
+    master = cluster.masters()[0]
+    replica = cluster.replica(master)
+    with master.wire() as wire:
+        tokens = wire.pipeline([("SESSIONGATE.START", KEY, 600)] * 100)
+        wire.pipeline(("SESSIONGATE.PSET", KEY, token, b"n", token) for token in tokens)
+        wire.pipeline(("SESSIONGATE.EXPIRE", KEY, token, 300 + index)
+                      for index, token in enumerate(tokens[:50]))
+        wire.pipeline(("SESSIONGATE.END", KEY, token) for token in tokens[90:])
+        assert wire.call("WAIT", 1, 10_000) == 1
+    before = held(master)
+    assert len(before) == 90
+    assert held(replica) == before
+    cluster.fail_over(replica)
+    cluster.wait_whole()
+    assert held(replica) == held(master) == before
+    for token in tokens[90:]:
+        assert ask(replica, "SESSIONGATE.PSET", KEY, token, b"n", b"d").code == "NOSESSION"
