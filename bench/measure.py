@@ -12,6 +12,7 @@ time in which other programs had the core.
 """
 
 import collections
+import concurrent.futures
 import csv
 import re
 import statistics
@@ -31,11 +32,11 @@ Sample = collections.namedtuple("Sample", "operations seconds rate cpu_ns waited
 
 
 class Settings:
-    """How long to measure."""
+    """How long to measure, and how quiet it was."""
     quick = False
     pairs = 9  # how often each load is run
     seconds = 0.35  # how long one run takes, about
-    unsteady = []  # (share of time that the server waited for its core) of all runs
+    waited = []  # of each run, the share of its time that the server waited for its core
 
 
 class Log:
@@ -50,6 +51,11 @@ class Log:
         self.began = time.monotonic()
         self.step, self.total = 0, total
         self.experiment = ""
+
+    def begin(self, experiment):
+        self.step += 1
+        self.experiment = experiment
+        self.progress(experiment)
 
     def row(self, case, mode, load, number, sample):
         self.csv.writerow([self.experiment, case, mode, load, number, sample.operations,
@@ -80,32 +86,31 @@ log = None  # the Log, set by the program
 
 # Loads -------------------------------------------------------------------------------------------
 
-def client_of(arguments, stdin):
-    return subprocess.run(["taskset", "-c", str(CLIENT_CORE), *map(os_argument, arguments)],
-                          input=stdin, stdin=subprocess.DEVNULL if stdin is None else None,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-
-
-def os_argument(argument):
-    return argument if isinstance(argument, bytes) else str(argument)
+def client_of(arguments, data):
+    """Run a client on the clients' core, with data for its standard input."""
+    if isinstance(data, str):
+        data = data.encode()
+    return subprocess.run(["taskset", "-c", str(CLIENT_CORE), *map(str, arguments)],
+                          input=b"" if data is None else data, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, check=False)
 
 
 def sampled(servers, operations, run):
     """A Sample of run(), which returns the seconds that it took, or None for the time of all of it."""
-    servers = servers if isinstance(servers, (list, tuple)) else [servers]
-    before = [server.cpu_ns() for server in servers]
+    def cpu_ns():
+        return [sum(part) for part in zip(*(server.cpu_ns() for server in servers))]
+    ran_before, waited_before = cpu_ns()
     began = time.monotonic()
     seconds = run() or time.monotonic() - began
-    after = [server.cpu_ns() for server in servers]
-    ran = sum(b[0] - a[0] for a, b in zip(before, after))
-    waited = sum(b[1] - a[1] for a, b in zip(before, after))
-    Settings.unsteady.append(waited / max(1, ran + waited))
-    return Sample(operations, seconds, operations / seconds, ran / operations,
-                  waited / max(1, ran + waited))
+    ran, waited = cpu_ns()
+    ran, waited = ran - ran_before, waited - waited_before
+    share = waited / max(1, ran + waited)
+    Settings.waited.append(share)
+    return Sample(operations, seconds, operations / seconds, ran / operations, share)
 
 
 def benchmark(server, mode, command, database=0, random=None, data=None):
-    """A load by redis-benchmark, as a function of the number of operations.
+    """A load by redis-benchmark, as a function of the number of operations: run(operations) -> Sample.
 
     random    __rand_int__ in the command is a number below this
     data      the last argument of the command, where it is too large for a command line
@@ -128,7 +133,7 @@ def benchmark(server, mode, command, database=0, random=None, data=None):
             # "<command>","<operations a second>","<average latency>",...: seven numbers after the name
             rate = float(lines[-1].split(",")[-7].strip('"'))
             return operations / rate if rate > 0 else None
-        return sampled(server, operations, once)
+        return sampled([server], operations, once)
     return run
 
 
@@ -149,7 +154,21 @@ def load(server, mode, command, keys=None, database=0, seed=None, first=None, ou
             if ran.returncode:
                 raise RuntimeError(f"load {command[:2]} failed: " + ran.stderr.decode()[-500:])
             return float(ran.stdout.split()[1])
-        return sampled(server, operations, once)
+        return sampled([server], operations, once)
+    return run
+
+
+def together(loads):
+    """Several loads at once, on servers of their own, as one load."""
+    def run(operations):
+        each = max(1, operations // len(loads))
+        with concurrent.futures.ThreadPoolExecutor(len(loads)) as pool:
+            samples = list(pool.map(lambda load: load(each), loads))
+        seconds = max(sample.seconds for sample in samples)
+        number = each * len(loads)
+        return Sample(number, seconds, number / seconds,
+                      statistics.mean(sample.cpu_ns for sample in samples),
+                      statistics.mean(sample.waited for sample in samples))
     return run
 
 

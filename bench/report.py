@@ -1,65 +1,195 @@
-"""What the experiments found, as text for a terminal, and as bench/README.md with its plots."""
+"""Shows what experiments found: as text for a terminal, and as a README.md with plots.
 
+    Facts       where it was measured, and how quiet it was there
+    as_text     one finding for a terminal
+    write       README.md and results/*.svg
+"""
+
+import datetime
 import os
 import pathlib
 import re
 import statistics
 import subprocess
+import textwrap
 import time
 
-from experiments import Bar, Plot, Skip, Table
+import matplotlib
+
+matplotlib.use("svg")
+matplotlib.rcParams.update({"svg.hashsalt": "sessiongate", "svg.fonttype": "none", "font.size": 9,
+                            "axes.spines.top": False, "axes.spines.right": False})
+from matplotlib import pyplot  # noqa: E402, after the choice of what it draws on
+
+from findings import Bar, Plot, Skip, Table
+from measure import Settings
 from server import CLIENT_CORE, SERVER_CORE, TOP
 
-
-def as_text(part):
-    if isinstance(part, Table):
-        cells = [part.header] + [[str(cell) for cell in row] for row in part.rows]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(part.header))]
-        lines = ["  ".join(cell.ljust(width) if i < 1 else cell.rjust(width)
-                           for i, (cell, width) in enumerate(zip(row, widths))) for row in cells]
-        return "\n".join(["", part.title, "", *lines] + ([f"({part.note})"] if part.note else []))
-    if isinstance(part, Bar):
-        return "  ".join(["bar:", *bar_cells(part)])
-    if isinstance(part, Skip):
-        return f"skipped: {part.what}: {part.why}"
-    return f"plot: {part.title}"
+COLOURS = ["#1f6f8b", "#d9822b", "#7a9e3f", "#8a5aa3", "#b0413e", "#5c6b73"]
+QUIET = 0.02  # the share of its time that a server may wait for its core before we call it disturbed
 
 
-def bar_cells(bar):
-    number = f"{bar.value:.2f}" if not bar.unit else f"{bar.value:.0f}{bar.unit}"
-    limit = f"{bar.limit:.2f}" if not bar.unit else f"{bar.limit:.0f}{bar.unit}"
-    goal = "" if bar.goal is None else f"goal {bar.goal:g}{bar.unit}"
-    return [bar.what, number, f"{'≥' if bar.at_least else '≤'} {limit}",
-            "met" if bar.met else "NOT MET", goal]
-
-
-class facts:
+class Facts:
     """Where and how it was measured."""
 
-    def __init__(self, quick):
-        self.quick = quick
+    def __init__(self):
         self.began = time.monotonic()
-        self.server = subprocess.run(["redis-server", "--version"], text=True,
-                                     stdout=subprocess.PIPE).stdout.split()[2].partition("=")[2]
-        self.cpu = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
-        self.cpu = self.cpu[1] if self.cpu else os.uname().machine
-        self.waited, self.skips = [], []
+        self.minutes = 0
+        self.day = datetime.date.today().isoformat()
+        self.server = said("redis-server", "--version").split()[2].removeprefix("v=")
+        model = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
+        self.processor = model[1] if model else os.uname().machine
+        self.commit = said("git", "-C", TOP, "describe", "--always", "--dirty=, changed")
+        self.load = os.getloadavg()[0]
 
     def text(self):
-        return (f"Redis {self.server}; server on core {SERVER_CORE}, clients on core {CLIENT_CORE} of "
-                f"{os.cpu_count()} ({self.cpu}); load {os.getloadavg()[0]:.1f}"
-                + (", quick run" if self.quick else ""))
+        return (f"Redis {self.server} on core {SERVER_CORE}, clients on core {CLIENT_CORE} of "
+                f"{os.cpu_count()} ({self.processor}), load average {self.load:.1f}"
+                + ("; a quick run" if Settings.quick else ""))
 
-    def finish(self, waited, log):
-        self.waited = waited
+    def finish(self):
         self.minutes = (time.monotonic() - self.began) / 60
 
     def ending(self):
-        share = statistics.median(self.waited) if self.waited else 0
-        return (f"\nTook {self.minutes:.1f} minutes. The server had to wait for its core {share:.1%} of "
-                f"the time (median of {len(self.waited)} runs, at most {max(self.waited or [0]):.1%}): "
-                + ("quiet." if share < 0.02 else "other programs disturbed; trust the CPU ratios."))
+        shares = sorted(Settings.waited) or [0]
+        share = statistics.median(shares)
+        verdict = ("The machine was quiet" if share < QUIET else
+                   "Other programs disturbed: trust the ratios of CPU time, and of those the pipelined")
+        return (f"{verdict}: servers had to wait for their core {share:.1%} of the time (the median of "
+                f"{len(shares):,} runs; in one run of ten, {shares[len(shares) * 9 // 10]:.1%} or more).")
 
 
-def write(out, facts, sections):
-    pass
+def said(*command):
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return ran.stdout.strip()
+
+
+# For a terminal ----------------------------------------------------------------------------------
+
+def as_text(finding):
+    if isinstance(finding, Table):
+        cells = [[str(cell) for cell in row] for row in [finding.header, *finding.rows]]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(finding.header))]
+        lines = ["  ".join(cell.rjust(width) if i else cell.ljust(width)
+                           for i, (cell, width) in enumerate(zip(row, widths))) for row in cells]
+        notes = textwrap.wrap(finding.note, 110)
+        return "\n".join(["", finding.title, "", *lines, *([""] if notes else []), *notes])
+    if isinstance(finding, Bar):
+        what, value, limit, goal, verdict = bar_cells(finding)
+        return f"bar: {what}: {value}, {limit}{', goal ' + goal if goal else ''}: {verdict}"
+    if isinstance(finding, Skip):
+        return f"skipped: {finding.what}: {finding.why}"
+    return ""  # plots are for the report
+
+
+def bar_cells(bar):
+    def number(value):
+        return f"{value:.0f}{bar.unit}" if bar.unit else f"{value:.2f}"
+    sign = "≥" if bar.at_least else "≤"
+    value = number(bar.value)
+    if bar.steadier is not None:
+        value += f" (CPU {number(bar.steadier)})"
+    return [bar.what, value, f"{sign} {number(bar.limit)}",
+            "" if bar.goal is None else f"{sign} {number(bar.goal)}",
+            "met" if bar.met else "not met"]
+
+
+# For the README ----------------------------------------------------------------------------------
+
+INTRO = """\
+# How fast SessionGate is
+
+This page and its plots are written by `./bench.sh`; `./bench.sh --help` says how to repeat it. Every run of every load is
+in [results/figures.csv](results/figures.csv).
+
+The server runs on one core and the clients on another. Loads that are compared run by turns, {pairs} times each, about
+{seconds:g} s a time. A **ratio** is SessionGate's figure over that of what it is compared with, arranged so that 1 is
+equal and more is better for SessionGate: the median over pairs of neighbouring runs, with the quartiles behind it. There is one of
+operations a second, and one of the server's CPU time for an operation, which leaves out the network and whatever else ran on the
+machine. *Pipelined* is 50 clients that each send 16 commands before they wait for the answers, *50 clients* the
+same without pipelining, *one at a time* a single client that waits for each answer. What redis-benchmark
+cannot send (tokens by the thousand, calls that are refused) is sent by [load.c](load.c), which works as it does.
+
+- Measured on {day} at commit {commit}, in {minutes:.0f} minutes.
+- Server: Redis {server}. Processor: {processor}, {cores} cores.
+- {ending}
+"""
+
+
+def write(directory, facts, sections):
+    """README.md and results/*.svg in that directory; sections are (heading and text, findings)."""
+    findings = [finding for _, found in sections for finding in found]
+    lines = [INTRO.format(pairs=Settings.pairs, seconds=Settings.seconds, cores=os.cpu_count(),
+                          ending=facts.ending(), **vars(facts))]
+    bars = [bar_cells(finding) for finding in findings if isinstance(finding, Bar)]
+    if bars:
+        lines += ["## Bars", "", *markdown(["", "measured", "bar", "goal", ""], bars), ""]
+    skips = [finding for finding in findings if isinstance(finding, Skip)]
+    if skips:
+        lines += ["## Left out", "", *(f"- {skip.what}: {skip.why}." for skip in skips), ""]
+    for text, found in sections:
+        heading, _, rest = text.partition("\n")
+        lines += [f"## {heading}", ""]
+        rest = textwrap.dedent(rest).strip()
+        lines += [rest, ""] if rest else []
+        for finding in found:
+            if isinstance(finding, Plot):
+                draw(finding, directory / "results" / f"{finding.name}.svg")
+                lines += [f"![{finding.title}](results/{finding.name}.svg)", ""]
+            elif isinstance(finding, Table):
+                lines += [f"**{finding.title}**", "", *markdown(finding.header, finding.rows), ""]
+                lines += [finding.note, ""] if finding.note else []
+    (directory / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def markdown(header, rows):
+    yield "| " + " | ".join(header) + " |"
+    yield "| --- |" + " ---: |" * (len(header) - 1)
+    for cells in rows:
+        yield "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def draw(plot, path):
+    first = next(iter(plot.lines.values()))[0]
+    columns = isinstance(first[0], str)
+    figure, axes = pyplot.subplots(figsize=(7.5, 0.9 + 0.2 * len(first) * (len(plot.lines) + 1))
+                                   if columns else (7.5, 3.8))
+    if columns:
+        draw_columns(plot, axes)
+    else:
+        for colour, (label, (x, y)) in zip(COLOURS, plot.lines.items()):
+            axes.plot(x, y, marker="o", markersize=4, color=colour, label=label)
+        axes.set_xlabel(plot.x)
+        axes.set_ylabel(plot.y)
+        if plot.log_x:
+            axes.set_xscale("log")
+        if plot.log_y:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
+        if plot.level is not None:
+            axes.axhline(plot.level, color="black", linewidth=0.8, linestyle=":")
+        axes.grid(True, linewidth=0.3)
+    axes.set_title(plot.title, fontsize=10, loc="left")
+    if len(plot.lines) > 1:
+        axes.legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def draw_columns(plot, axes):
+    """Groups of horizontal columns, with the value behind each."""
+    names = next(iter(plot.lines.values()))[0]
+    thick = 0.8 / len(plot.lines)
+    for number, (colour, (label, (_, values))) in enumerate(zip(COLOURS, plot.lines.items())):
+        at = [index + (number + 0.5) * thick - 0.4 for index in range(len(names))]
+        drawn = axes.barh(at, values, height=thick * 0.9, color=colour, label=label)
+        axes.bar_label(drawn, [f"{value:.2f}" if value < 100 else f"{value:,.0f}" for value in values],
+                       padding=2, fontsize=7)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel(plot.y)
+    axes.margins(x=0.12)
+    if plot.level is not None:
+        axes.axvline(plot.level, color="black", linewidth=0.8, linestyle=":")

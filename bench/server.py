@@ -87,6 +87,7 @@ class Server:
             cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=open(self.directory / "stderr", "ab"))
         self.client = redis.Redis(port=self.port, socket_timeout=600)
+        self.client.response_callbacks.pop("COMMAND", None)  # has_command wants the bare answer
         wait_for(self.serves, "the server to serve")
         return self
 

@@ -1,0 +1,215 @@
+"""What a command costs the server beside its rate: instructions, memory, pause, refused."""
+
+import statistics
+import time
+
+import measure
+from findings import Bar, Plot, Skip, Table
+from measure import PIPELINED, SINGLE, Mode, Settings, compare, load
+from server import CallgrindServer, PerfServer, Server, perf_refusal, wait_for
+
+from experiments.common import (NAME, SIGN_KEY, TTL, hashes, hot, shown, started, text_of,
+                                thousands)
+
+
+def instructions(scratch):
+    """Instructions of the server for a command"""
+    refusal = perf_refusal()
+    if refusal:
+        yield Skip("instructions by perf stat -e instructions -p", refusal)
+    counter = CallgrindServer if refusal else PerfServer
+    number = 4_000 if refusal else 100_000
+    data = text_of(100)
+    mode = Mode("pipelined", 1, 16)
+    rows = []
+    with counter() as server:
+        tokens = scratch / "tokens"
+
+        def count(command, fill=None):
+            measure.log.progress(f"instructions: {' '.join(map(str, command))[:30]}")
+            run = load(server, mode, command, keys=tokens)
+            if fill:
+                fill()
+            else:
+                run(number // 4)  # warm: the sign key's fingerprint, buffers
+            counted = server.counted(lambda: run(number)) / number
+            measure.log.figure(command[0], "instructions per command", f"{counted:.0f}")
+            return counted
+
+        def fill(name):
+            server.call("FLUSHALL")
+            if name == "sessions":
+                started(server, number, tokens, payloads=1, data=data)
+            elif name == "hashes":
+                started(server, number, tokens)
+                server.call("FLUSHALL")
+                hashes(server, number, tokens, 0, data=data)
+            elif name == "names":
+                started(server, number, tokens)
+                server.call("FLUSHALL")
+
+        fill("sessions")
+        counts = {"PING": count(["PING"])}
+        for name, command in {"PGET": ["SESSIONGATE.PGET", SIGN_KEY, "__key__", NAME],
+                              "PSET": ["SESSIONGATE.PSET", SIGN_KEY, "__key__", NAME, data],
+                              "EXPIRE (ours)": ["SESSIONGATE.EXPIRE", SIGN_KEY, "__key__", TTL]
+                              }.items():
+            counts[name] = count(command)
+        counts["END"] = count(["SESSIONGATE.END", SIGN_KEY, "__key__"], lambda: fill("sessions"))
+        counts["START"] = count(["SESSIONGATE.START", SIGN_KEY, TTL],
+                                lambda: server.call("FLUSHALL"))
+        fill("hashes")
+        for name, command in {"HGET": ["HGET", "__key__", NAME],
+                              "HSET": ["HSET", "__key__", NAME, data],
+                              "EXPIRE": ["EXPIRE", "__key__", TTL]}.items():
+            counts[name] = count(command)
+        counts["UNLINK"] = count(["UNLINK", "__key__"], lambda: fill("hashes"))
+        counts["SET EX"] = count(["SET", "__key__", "1", "EX", TTL], lambda: fill("names"))
+        counts["GET"] = count(["GET", "__key__"])
+    for ours, theirs in (("PGET", "HGET"), ("PGET", "GET"), ("PSET", "HSET"), ("START", "SET EX"),
+                         ("EXPIRE (ours)", "EXPIRE"), ("END", "UNLINK")):
+        rows.append([f"{ours} / {theirs}", thousands(counts[ours]), thousands(counts[theirs]),
+                     f"{counts[ours] - counts[theirs]:+,.0f}", f"{counts[theirs] / counts[ours]:.2f}"])
+    how = ("Counted by callgrind: what the server and its libraries do in user mode; the kernel is not "
+           "included." if refusal else "Counted by perf: the kernel's part is included.")
+    yield Table("Server instructions for a command (pipelined, 100 bytes)",
+                ["", "ours", "theirs", "difference", "theirs / ours"], rows,
+                f"{how} Over {number:,} commands each, on {number:,} keys. A PING, for comparison: "
+                f"{counts['PING']:,.0f}.")
+
+
+def memory(scratch):
+    """Memory of a session"""
+    number = 20_000 if Settings.quick else 100_000
+    data = text_of(100)
+    rows, bars = [], []
+    tokens = scratch / "tokens"
+    with Server() as server:
+        started(server, number, tokens)
+
+        def grown(fill):
+            measure.log.progress("memory")
+            server.call("FLUSHALL", "SYNC")
+            time.sleep(0.3)  # clients that left are freed
+            base = server.used_memory()
+            fill()
+            return (server.used_memory() - base) / number
+
+        for payloads in (0, 1, 4, 16):
+            ours = grown(lambda: started(server, number, scratch / "other", payloads=payloads,
+                                         data=data))
+            if payloads:
+                table = grown(lambda: hashes(server, number, tokens, 0, payloads, data))
+            string = grown(lambda: load(
+                server, PIPELINED, ["SET", "__key__", data * payloads, "EX", TTL],
+                keys=tokens)(number))
+            for name, value in (("session", ours), ("hash", table if payloads else 0),
+                                ("string", string)):
+                measure.log.figure(f"{payloads} payloads of 100 bytes", f"bytes, {name}",
+                                   f"{value:.1f}")
+            rows.append([payloads, f"{ours:.0f}", f"{table:.0f}" if payloads else "-",
+                         f"{string:.0f}"])
+            if payloads == 1:
+                bars.append(Bar("bytes a session with 1 payload, against HSET + EXPIRE", ours, table,
+                                at_least=False, goal=380, unit=" B"))
+    yield Table(f"Memory, bytes a session (used_memory, {number:,} sessions, payloads of 100 bytes)",
+                ["payloads", "session", "hash + TTL", "string + TTL"], rows,
+                "The string holds all payloads as one blob, as an application would serialise them.")
+    yield from bars
+
+
+def pause(scratch):
+    """The longest pause
+
+    While the server carries out one command, nobody else is served. How long does it take, by the server's own
+    clock, to end a session of 100,000 payloads, and what is the longest single PSET on the way there? The
+    maximum of the server's histogram (INFO latencystats, two digits) over some rounds.
+    """
+    count = 10_000 if Settings.quick else 100_000
+    rounds = 3 if Settings.quick else 5
+    data = text_of(100)
+    names = scratch / "names"
+    names.write_text("".join(f"payload:{index:012}\n" for index in range(count)))
+    with Server(latency_tracking_info_percentiles="50 100") as server:
+        def longest(command):
+            section = server.client.info("latencystats")
+            return next(found["p100"] for name, found in section.items()
+                        if name.lower() == f"latency_percentiles_usec_{command.lower()}")
+
+        commands = {}
+        for number in range(rounds):
+            for ending in (["SESSIONGATE.END", SIGN_KEY], ["SESSIONGATE.EXPIRE", SIGN_KEY], ["UNLINK"],
+                           ["DEL"]):
+                measure.log.progress(f"pause: {ending[0]} of {count:,} payloads")
+                token, table, _ = hot(server, data)
+                ours = ending[0].startswith("SESSIONGATE")
+                fill = (["SESSIONGATE.PSET", SIGN_KEY, token, "__key__", data] if ours
+                        else ["HSET", table, "__key__", data])
+                server.call("CONFIG", "RESETSTAT")
+                load(server, SINGLE if ours else PIPELINED, fill, names)(count)
+                commands.setdefault(f"{fill[0]}, the longest of {count:,}", []).append(
+                    longest(fill[0]))
+                if ours and server.has_command("SESSIONGATE.PGETALL"):
+                    server.call("SESSIONGATE.PGETALL", SIGN_KEY, token)
+                    commands.setdefault("SESSIONGATE.PGETALL", []).append(
+                        longest("SESSIONGATE.PGETALL"))
+                elif not ours:
+                    server.call("HGETALL", table)
+                    commands.setdefault("HGETALL", []).append(longest("HGETALL"))
+                arguments = [token if ours else table] + (["0"] if "EXPIRE" in ending[0] else [])
+                server.call(*ending, *arguments)
+                commands.setdefault(f"{ending[0]}{' to 0' if 'EXPIRE' in ending[0] else ''}",
+                                    []).append(longest(ending[0]))
+                wait_for(lambda: not server.client.info("memory")["lazyfree_pending_objects"],
+                         "memory freed in the background")
+    rows = []
+    for what, values in commands.items():
+        for number, value in enumerate(values):
+            measure.log.figure(what, "µs", value, number)
+        rows.append([what.replace("SESSIONGATE.", ""), f"{statistics.median(values):,.0f}",
+                     f"{max(values):,.0f}"])
+    yield Table(f"How long one command holds the server, {count:,} payloads of 100 bytes",
+                ["", "median, µs", "most, µs"], rows)
+
+
+def refused(scratch):
+    """Bad tokens
+
+    What a forged call costs the server, against a PGET that is answered. A token of bad form is told at once;
+    another signature can only be told by computing the right one, each time: what a session remembers of
+    its last caller does not help a forger.
+    """
+    data = text_of(100)
+    rows, worst, lines = [], {}, {}
+    with Server() as server:
+        token, _, _ = hot(server, data)
+        gone, _, _ = hot(server, data)
+        server.call("SESSIONGATE.END", SIGN_KEY, gone)
+        forged = token[:-1] + ("0" if token[-1] != "0" else "1")
+        kinds = {"bad form, another length": (SIGN_KEY, "v1.nobody"),
+                 "bad form, same length": (SIGN_KEY, token[:-1] + "Z"),
+                 "bad signature": (SIGN_KEY, forged),
+                 "another sign key, session alive": ("another sign key of 32 bytes ...", token),
+                 "right signature, no session": (SIGN_KEY, gone)}
+        for mode in (PIPELINED, SINGLE):
+            valid = ["SESSIONGATE.PGET", SIGN_KEY, token, NAME]
+            loads = {"valid": load(server, mode, valid)}
+            for kind, (sign_key, bad) in kinds.items():
+                loads[kind] = load(server, mode, ["SESSIONGATE.PGET", sign_key, bad, NAME], errors=True)
+            compared = compare("PGET", mode, loads)
+            for kind in loads:
+                cost = measure.ratio([bad.cpu_ns / good.cpu_ns for bad, good in
+                                      zip(compared.samples[kind], compared.samples["valid"])])
+                rows.append([kind, mode.name, thousands(compared.rate(kind)),
+                             f"{compared.cpu(kind) / 1000:.2f}", shown(cost)])
+                if kind != "valid":
+                    worst[kind, mode] = cost.median
+                    line = lines.setdefault(mode.name, ([], []))
+                    line[0].append(kind)
+                    line[1].append(cost.median)
+    yield Table("Cost of a refused PGET", ["token", "", "1/s", "CPU µs", "CPU, refused / valid"], rows)
+    yield Plot("refused", "The server's time for a refused PGET / for a valid one", "",
+               "ratio, 1 is equal", lines, level=1)
+    (kind, mode), cost = max(worst.items(), key=lambda item: item[1])
+    yield Bar(f"CPU of a refused call / of a valid one, at most ({kind}, {mode.name})", cost, 2.00,
+              at_least=False)

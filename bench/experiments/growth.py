@@ -1,0 +1,215 @@
+"""How it grows: sessions, growth, bulk."""
+
+import re
+import shutil
+import statistics
+import time
+
+import measure
+from findings import Bar, Plot, Table
+from measure import PIPELINED, Settings, benchmark, compare, load
+from server import CLIENT_CORE, Server, wait_for
+
+from experiments.common import (HEADER, NAME, SIGN_KEY, TTL, hashes, hot, row, shown, started,
+                                text_of)
+
+
+def sessions(scratch):
+    """Growth in sessions
+
+    Pipelined loads that take sessions in a random order, from a thousand to five million of them, against the
+    same commands on as many hashes in another database of the same server. Each has one payload of
+    100 bytes and a TTL.
+    """
+    sizes = [1_000, 20_000, 100_000] if Settings.quick else [1_000, 100_000, 1_000_000, 5_000_000]
+    data = text_of(100)
+    new = 4_000 if Settings.quick else 20_000
+    rows, first, last, costs = [], {}, {}, {}
+    tokens, more, fresh, names = (scratch / name for name in ("tokens", "more", "fresh", "names"))
+    tokens.write_text("")
+    names.write_text("".join(f"v1.{index:081}\n" for index in range(new)))
+    with Server() as server:
+        held = 0
+        for size in sizes:
+            measure.log.progress(f"sessions: making {size:,} sessions and hashes")
+            started(server, size - held, more, 0, payloads=1, data=data)
+            hashes(server, size - held, more, 1, data=data)
+            with open(tokens, "ab") as to, open(more, "rb") as source:
+                shutil.copyfileobj(source, to)
+            held = size
+
+            def tidy(name):
+                if fresh.exists() and fresh.stat().st_size:
+                    load(server, PIPELINED, ["UNLINK", "__key__"], fresh, 0)(new)
+                    fresh.write_text("")
+                load(server, PIPELINED, ["UNLINK", "__key__"], names, 1)(new)
+            common = {"keys": tokens, "seed": size}
+            found = {
+                ("PGET", "HGET"): compare(f"read of {size:,}", PIPELINED, {
+                    "PGET": load(server, PIPELINED, ["SESSIONGATE.PGET", SIGN_KEY, "__key__", NAME],
+                                 **common),
+                    "HGET": load(server, PIPELINED, ["HGET", "__key__", NAME], database=1, **common)}),
+                ("PSET", "HSET"): compare(f"write to {size:,}", PIPELINED, {
+                    "PSET": load(server, PIPELINED,
+                                 ["SESSIONGATE.PSET", SIGN_KEY, "__key__", NAME, data], **common),
+                    "HSET": load(server, PIPELINED, ["HSET", "__key__", NAME, data], database=1,
+                                 **common)}),
+                ("START", "SET EX"): compare(f"start beside {size:,}", PIPELINED, {
+                    "START": load(server, PIPELINED, ["SESSIONGATE.START", SIGN_KEY, TTL],
+                                  output=fresh),
+                    "SET EX": load(server, PIPELINED, ["SET", "__key__", "1", "EX", TTL], names, 1)},
+                    before=tidy, operations=new)}
+            tidy("")
+            for (ours, theirs), comparison in found.items():
+                rows.append(row(f"{ours} / {theirs}, {size:,}", comparison, ours, theirs))
+                first.setdefault((ours, theirs), comparison)
+                last[ours, theirs] = comparison
+                for name in (ours, theirs):
+                    line = costs.setdefault(name, ([], []))
+                    line[0].append(size)
+                    line[1].append(comparison.cpu(name) / 1000)
+    yield Table("Speed by number of sessions", HEADER, rows)
+    yield Plot("sessions", "The server's time for a command by the number of sessions",
+               "sessions, or hashes", "µs of CPU", costs, log_x=True)
+    for (ours, theirs), comparison in last.items():
+        yield Bar(f"{ours} / {theirs}: ratio at {sizes[-1]:,} / ratio at {sizes[0]:,}",
+                  comparison.speed(ours, theirs).median
+                  / first[ours, theirs].speed(ours, theirs).median, 0.90,
+                  steadier=comparison.cheapness(ours, theirs).median
+                  / first[ours, theirs].cheapness(ours, theirs).median)
+
+
+def growth(scratch):
+    """Growth in payloads
+
+    One session with 1 to 100,000 payloads of 100 bytes, against a hash with as many fields; pipelined, names
+    taken at random by redis-benchmark.
+    """
+    counts = [1, 100, 10_000] if Settings.quick else [1, 10, 100, 1_000, 10_000, 100_000]
+    data = text_of(100)
+    rows, costs = [], {}
+    names = scratch / "names"
+    with Server() as server:
+        for count in counts:
+            server.flush(0)
+            token, table, _ = hot(server, data)
+            names.write_text("".join(f"payload:{index:012}\n" for index in range(count)))
+            load(server, PIPELINED, ["SESSIONGATE.PSET", SIGN_KEY, token, "__key__", data],
+                 names)(count)
+            load(server, PIPELINED, ["HSET", table, "__key__", data], names)(count)
+            name = "payload:__rand_int__"
+            found = {
+                ("PGET", "HGET"): compare(f"read of {count:,}", PIPELINED, {
+                    "PGET": benchmark(server, PIPELINED, ["SESSIONGATE.PGET", SIGN_KEY, token, name],
+                                      random=count),
+                    "HGET": benchmark(server, PIPELINED, ["HGET", table, name], random=count)}),
+                ("PSET", "HSET"): compare(f"write to {count:,}", PIPELINED, {
+                    "PSET": benchmark(server, PIPELINED,
+                                      ["SESSIONGATE.PSET", SIGN_KEY, token, name, data],
+                                      random=count),
+                    "HSET": benchmark(server, PIPELINED, ["HSET", table, name, data],
+                                      random=count)})}
+            for (ours, theirs), comparison in found.items():
+                rows.append(row(f"{ours} / {theirs}, {count:,}", comparison, ours, theirs))
+                for which in (ours, theirs):
+                    line = costs.setdefault(which, ([], []))
+                    line[0].append(count)
+                    line[1].append(comparison.cpu(which) / 1000)
+    yield Table("Speed by number of payloads in the session", HEADER, rows)
+    yield Plot("growth", "The server's time for a command by the number of payloads",
+               "payloads, or fields", "µs of CPU", costs, log_x=True)
+
+
+def bulk(scratch):
+    """Saving, loading, full synchronisation
+
+    A million sessions with one payload of 100 bytes and a TTL, against a million hashes with the same, each in a
+    server of its own. The AOF is rewritten as commands (aof-use-rdb-preamble no); a full
+    synchronisation lasts from REPLICAOF until the replica's link is up, with the replica on the clients' core.
+    """
+    number = 100_000 if Settings.quick else 1_000_000
+    rounds = 1 if Settings.quick else 3
+    data = text_of(100)
+    tokens = scratch / "tokens"
+    times, sizes = {}, {}
+    config = {"aof_use_rdb_preamble": "no", "auto_aof_rewrite_percentage": 0, "rdbcompression": "yes"}
+
+    def note(what, which, seconds):
+        times.setdefault(what, {}).setdefault(which, []).append(seconds)
+        measure.log.figure(what, f"{which}, s", f"{seconds:.3f}", len(times[what][which]) - 1)
+
+    with Server(**config) as ours, Server(**config) as theirs:
+        servers = {"sessions": ours, "hashes": theirs}
+        measure.log.progress(f"bulk: making {number:,} sessions and hashes")
+        started(ours, number, tokens, payloads=1, data=data)
+        hashes(theirs, number, tokens, 0, data=data)
+
+        def each(what, act):
+            for number_of_round in range(rounds):
+                for which, server in list(servers.items())[::-1 if number_of_round % 2 else 1]:
+                    measure.log.progress(f"bulk: {what}, {which}")
+                    note(what, which, act(server))
+
+        def save(server):
+            return timed(lambda: server.call("SAVE"))
+
+        def reload(server):
+            server.stop()
+            server.start()
+            assert server.client.dbsize() == number
+            return float(re.findall(r"DB loaded from [a-z -]+: ([\d.]+) seconds", server.log())[-1])
+
+        def synchronise(server):
+            with Server(core=CLIENT_CORE) as replica:
+                def act():
+                    replica.call("REPLICAOF", "127.0.0.1", server.port)
+                    wait_for(lambda: replica.client.info("replication")["master_link_status"] == "up",
+                             "the replica in step")
+                return timed(act)
+
+        def rewrite(server):
+            def act():
+                server.call("BGREWRITEAOF")
+                wait_for(lambda: not server.client.info("persistence")["aof_rewrite_in_progress"],
+                         "the AOF rewritten")
+            return timed(act)
+
+        each("RDB save", save)
+        for which, server in servers.items():
+            sizes["RDB", which] = (server.directory / "dump.rdb").stat().st_size
+        each("RDB load", reload)
+        each("full synchronisation", synchronise)
+        for server in servers.values():
+            server.config["appendonly"] = "yes"
+            server.call("CONFIG", "SET", "appendonly", "yes")
+            wait_for(lambda: not server.client.info("persistence")["aof_rewrite_in_progress"]
+                     and not server.client.info("persistence")["aof_rewrite_scheduled"],
+                     "the AOF made")
+        each("AOF rewrite", rewrite)
+        for which, server in servers.items():
+            sizes["AOF", which] = max(path.stat().st_size for path in
+                                      (server.directory / "appendonlydir").glob("*.base.aof"))
+        each("AOF load", reload)
+    rows, lines = [], {"sessions": ([], []), "hashes": ([], [])}
+    for what, found in times.items():
+        paired = measure.ratio([b / a for a, b in zip(found["sessions"], found["hashes"])])
+        medians = {which: statistics.median(values) for which, values in found.items()}
+        rows.append([what, *(f"{value:.2f} s" for value in medians.values()), shown(paired)])
+        for which, value in medians.items():
+            lines[which][0].append(what)
+            lines[which][1].append(value)
+    for kind in ("RDB", "AOF"):
+        mine, other = sizes[kind, "sessions"], sizes[kind, "hashes"]
+        rows.append([f"{kind} file", f"{mine / 1e6:.0f} MB", f"{other / 1e6:.0f} MB",
+                     f"{other / mine:.2f}"])
+    yield Table(f"Time for {number:,} sessions", ["", "sessions", "hashes", "hashes / sessions"], rows)
+    yield Plot("bulk", f"Time for {number:,} sessions, and for as many hashes", "", "seconds", lines)
+    for what in ("RDB save", "RDB load"):
+        paired = [b / a for a, b in zip(times[what]["sessions"], times[what]["hashes"])]
+        yield Bar(f"{what} of {number:,}, hashes / sessions", statistics.median(paired), 1.00)
+
+
+def timed(act):
+    began = time.monotonic()
+    act()
+    return time.monotonic() - began
