@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from features import OTHER_KEY, sg
+from features import OTHER_KEY, pushes, sg
 from harness import KEY, TOP, end, expire, pset, signed, start, wait_for
 
 README = (TOP / "README.md").read_text()
@@ -142,6 +142,16 @@ def test_what_stores_nothing_publishes_nothing(r, events, token):
     events.heard()
     assert sg(r, "ROTATE", token, "GRACE", 60) == successor
     assert events.heard() == []
+
+
+def test_a_cache_of_a_rotated_token_hears_only_of_what_is_changed_through_it(server, r, token):
+    successor = sg(r, "ROTATE", token, "GRACE", 60)
+    with server.wire(protocol=3) as wire:
+        wire.call("CLIENT", "TRACKING", "ON")
+        for changed, hears in ((successor, False), (token, True)):
+            wire.call("SESSIONGATE.PGETALL", KEY, token)
+            pset(r, changed, b"n", b"x")
+            assert (pushes(wire) == [[b"invalidate", [token]]]) == hears
 
 
 def test_a_command_in_a_transaction_or_a_script_publishes_as_by_itself(r, events, token):

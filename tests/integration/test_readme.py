@@ -15,7 +15,8 @@ import pytest
 import redis
 
 from features import ALL
-from harness import (TOP, Port, Stream, Wire, error_code, is_token, pset, signature, signed, start)
+from harness import (KEY, TOP, Port, Stream, Wire, error_code, is_token, pset, signature, signed,
+                     start)
 
 README = (TOP / "README.md").read_text()
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
@@ -141,6 +142,25 @@ def test_the_table_of_errors_has_exactly_the_errors_that_a_client_can_get():
     table = README[README.index("\n### Errors\n"):README.index("\n## Tokens\n")]
     table = re.sub(r"\d{3,}", "<limit>", table.replace("`<", "<").replace(">`", ">"))
     assert set(re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.M)) == errors
+
+
+def test_a_section_lists_the_errors_that_its_command_answers(r):
+    usual = set(re.findall(r"`(\w+)`", re.search(r"\*The\s+usual errors\* are (.*?);", README, re.S)[1]))
+    listed = {name: (usual if "the usual ones" in errors else set()) | set(re.findall(r"`([A-Z]+)`", errors))
+              for name, errors in re.findall(r"^### SESSIONGATE\.(\w+)\n.*?^- Errors: (.*?)\n\n", README,
+                                             re.M | re.S)}
+    assert set(listed) == {"START", *ON_TOKEN}
+    assert listed.pop("START") == {"ERR", "NOSLOT", "CLUSTERDOWN"}
+    for name, errors in listed.items():
+        living, absent, string = start(r), signed(), signed(id=b"0123456789abcdef")
+        r.set(string, "x")
+        calls = [(living, b""), (living[:-1], KEY), (living, b"another"), (absent, KEY), (string, KEY),
+                 (living, KEY)]
+        seen = {error_code(r.execute_command, "SESSIONGATE." + name, sign_key, token, *ON_TOKEN[name])
+                for token, sign_key in calls}
+        in_clusters = {"TRYAGAIN", "CLUSTERDOWN"} if name == "ROTATE" else set()
+        assert errors == (seen - {None}) | in_clusters, name
+        r.flushall()
 
 
 def test_the_table_of_effects_is_that_of_the_source():
