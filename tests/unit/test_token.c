@@ -335,19 +335,36 @@ static void a_verified_pair_is_remembered_and_verifies_again(void **state) {
     }
 }
 
-/* Seen by a memory made by hand, of a pair that does not verify: no signature is computed for it.
- */
-static void a_remembered_pair_is_taken_at_its_word(void **state) {
+/* Made by hand, of a token whose signature is wrong: what it opens is opened without a signature. */
+static struct token_memory memory_of_forged(char forged[TOKEN_MAX_LEN], const struct form *form) {
+    struct token_memory memory;
+    memcpy(forged, form->example, form->len);
+    forged[form->dot_at + 1] = '0';
+    assert_int_equal(token_verify(forged, form->len, SIGN_KEY), ERROR_SIGNATURE);
+    secret_fingerprint((uint8_t *)memory.pair, SIGN_KEY);
+    memory.pair[0] ^= secret_name_hash(forged, form->len);
+    return memory;
+}
+
+static void no_signature_is_computed_for_a_remembered_pair(void **state) {
     (void)state;
     for (const struct form *form = forms; form < FORMS_END; form++) {
         char forged[TOKEN_MAX_LEN];
-        memcpy(forged, form->example, form->len);
-        forged[form->dot_at + 1] = '0';
-        struct token_memory remembered;
-        secret_fingerprint((uint8_t *)remembered.pair, SIGN_KEY);
-        remembered.pair[0] ^= secret_name_hash(forged, form->len);
-        assert_int_equal(token_verify(forged, form->len, SIGN_KEY), ERROR_SIGNATURE);
+        struct token_memory remembered = memory_of_forged(forged, form);
         assert_int_equal(verify_once(&remembered, form, forged, sign_key), ERROR_NONE);
+    }
+}
+
+static void a_memory_that_differs_in_any_bit_opens_nothing(void **state) {
+    (void)state;
+    for (const struct form *form = forms; form < FORMS_END; form++) {
+        char forged[TOKEN_MAX_LEN];
+        struct token_memory remembered = memory_of_forged(forged, form);
+        for (size_t bit = 0; bit < 128; bit++) {
+            remembered.pair[bit / 64] ^= UINT64_C(1) << bit % 64;
+            assert_int_equal(verify_once(&remembered, form, forged, sign_key), ERROR_SIGNATURE);
+            remembered.pair[bit / 64] ^= UINT64_C(1) << bit % 64;
+        }
     }
 }
 
@@ -472,7 +489,8 @@ int main(void) {
         cmocka_unit_test(sign_keys_of_any_length_sign_and_verify_and_are_read_to_their_last_byte),
         cmocka_unit_test(a_short_sign_key_signs_as_the_same_with_nuls_behind_it_does),
         cmocka_unit_test(a_verified_pair_is_remembered_and_verifies_again),
-        cmocka_unit_test(a_remembered_pair_is_taken_at_its_word),
+        cmocka_unit_test(no_signature_is_computed_for_a_remembered_pair),
+        cmocka_unit_test(a_memory_that_differs_in_any_bit_opens_nothing),
         cmocka_unit_test(a_refused_pair_is_refused_as_ever_and_not_remembered),
         cmocka_unit_test(what_is_longer_than_any_token_is_refused_without_a_look_at_it),
         cmocka_unit_test(what_was_verified_for_a_token_does_not_open_another),
