@@ -1,4 +1,4 @@
-"""Keyspace events: each change publishes one of its own name and the server's; nothing else does."""
+"""Keyspace events: each change publishes one of its own name, and what changes nothing none."""
 
 import contextlib
 import re
@@ -55,8 +55,8 @@ def token(r, events):
 
 
 CHANGES = {
-    "pset": [("PSET", b"n", b"x"), ("PSET", b"m", b"x"), ("PSET", b"m", b"x", b"NX"),
-             ("PSET", b"n", b"x", b"XX")],
+    "pset": [("PSET", b"n", b"x"), ("PSET", b"n", b"d"), ("PSET", b"m", b"x"),
+             ("PSET", b"m", b"x", b"NX"), ("PSET", b"n", b"x", b"XX")],
     "pmset": [("PMSET", b"n", b"x"), ("PMSET", b"m", b"x", b"o", b"x")],
     "pdel": [("PDEL", b"n")],
     "ppop": [("PPOP", b"n")],
@@ -66,14 +66,16 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("event, call", [(event, call) for event in CHANGES for call in CHANGES[event]],
-                         ids=lambda value: value if isinstance(value, str) else str(value[1:]))
-def test_a_change_publishes_one_event_of_its_name(r, events, token, event, call):
-    if event == "touch":
-        r.pexpire(token, 10_000)
+@pytest.mark.parametrize("event", CHANGES)
+def test_a_change_publishes_one_event_of_its_name(r, events, event):
+    for command, *arguments in CHANGES[event]:
+        token = start(r, KEY, 1000)
+        pset(r, token, b"n", b"d")
+        if event == "touch":
+            r.pexpire(token, 10_000)
         events.heard()
-    sg(r, call[0], token, *call[1:])
-    assert events.heard() == [(token, "sessiongate." + event)]
+        sg(r, command, token, *arguments)
+        assert events.heard() == [(token, "sessiongate." + event)], (command, arguments)
 
 
 @pytest.mark.parametrize("options", [(), ("MAXTTL", 9), ("PAYLOADS", 2, b"n", b"d", b"m", b"d"),
@@ -97,7 +99,7 @@ def test_a_rotation_publishes_one_event_for_each_of_its_tokens(r, events, token)
                               (last, "sessiongate.rotate")]
 
 
-def test_a_change_through_a_rotated_token_is_an_event_of_the_sessions_present_token(r, events, token):
+def test_a_change_through_a_rotated_token_is_an_event_of_its_successor(r, events, token):
     successor = sg(r, "ROTATE", token, "GRACE", 60)
     events.heard()
     pset(r, token, b"n", b"x")

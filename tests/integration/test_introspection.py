@@ -14,8 +14,9 @@ README = (TOP / "README.md").read_text()
 INTERNAL = re.compile(r"SESSIONGATE\.(REPLAY\..*|PROBE)")
 
 # name: arity, flags besides those that all have, ACL categories, what happens to the token's key.
-# RO: reads it. RW: reads or changes it. RM: removes it. Behind that, what is done with the contents:
-# access: the reply tells them. insert: it is new. update: they are changed. delete: some are gone.
+# RO: reads it. RW: reads or changes it. RM: removes it. Behind that, what is done with the
+# contents: access: the reply tells them. insert: it is new. update: they are changed. delete: some
+# are gone.
 COMMANDS = {
     "START": (-3, "write denyoom fast", None),
     "ADOPT": (-4, "write denyoom fast", "RW insert"),
@@ -49,7 +50,7 @@ def known(wire):
              wire.call("COMMAND", "LIST", "FILTERBY", "MODULE", "sessiongate")]
     public = [name for name in names if not INTERNAL.fullmatch(name)]
     docs = wire.call("COMMAND", "DOCS", *public)
-    return {name.decode().removeprefix("SESSIONGATE."): strings(about) for name, about in docs.items()}
+    return {name.removeprefix("SESSIONGATE."): about for name, about in strings(docs).items()}
 
 
 def strings(about):
@@ -96,8 +97,8 @@ def sections():
 
 def table():
     """{command: (sentence, kind, complexity)} of the table of commands."""
-    row = re.compile(r"^\| \[(\w+)\]\(#sessiongate(\w+)\) \| (.*) \| (read|write) \| (.*) \|$", re.M)
-    rows = row.findall(README)
+    rows = re.findall(r"^\| \[(\w+)\]\(#sessiongate(\w+)\) \| (.*) \| (read|write) \| (.*) \|$",
+                      README, re.M)
     assert all(name.lower() == anchor for name, anchor, *_ in rows)
     return {name: about for name, _, *about in rows}
 
@@ -180,8 +181,8 @@ def test_the_internal_commands_say_that_they_are(wire):
 
 # What the commands do ----------------------------------------------------------------------------
 
-VALUES = {"sign_key": [KEY], "ttl": [50], "max_ttl": [60], "new_sign_key": [b"another"], "grace": [9],
-          "minage": [0], "count": [1], "payload_name": [b"n"], "payload_data": [b"d"]}
+VALUES = {"sign_key": KEY, "ttl": 50, "max_ttl": 60, "new_sign_key": b"another", "grace": 9,
+          "minage": 0, "count": 1, "payload_name": b"n", "payload_data": b"d"}
 
 
 def words_of(argument, token):
@@ -197,9 +198,9 @@ def words_of(argument, token):
         return [[argument["token"]]]
     else:
         assert (kind == "key") == (argument["name"] == "token")
-        ways = [[token]] if kind == "key" else [[value] for value in VALUES[argument["name"]]]
-        if kind == "integer":
-            assert all(isinstance(way[0], int) for way in ways)
+        value = token if kind == "key" else VALUES[argument["name"]]
+        assert isinstance(value, int) == (kind == "integer")
+        ways = [[value]]
     if "token" in argument:
         ways = [[argument["token"], *way] for way in ways]
     return ways

@@ -58,7 +58,7 @@ def hide_tokens(text):
 
 
 def hide_what_differs(text):
-    """Tokens are drawn, and times go on: integers from 1000 on are milliseconds or large ttls here."""
+    """Tokens are drawn, and times go on: an integer from 1000 on is a time or a large ttl here."""
     return re.sub(r"\(integer\) \d{4,}$", "(integer) <time>", hide_tokens(text), flags=re.M)
 
 
@@ -145,19 +145,19 @@ def test_the_table_of_errors_has_exactly_the_errors_that_a_client_can_get():
 
 
 def test_a_section_lists_the_errors_that_its_command_answers(r):
-    usual = set(re.findall(r"`(\w+)`", re.search(r"\*The\s+usual errors\* are (.*?);", README, re.S)[1]))
-    listed = {name: (usual if "the usual ones" in errors else set()) | set(re.findall(r"`([A-Z]+)`", errors))
-              for name, errors in re.findall(r"^### SESSIONGATE\.(\w+)\n.*?^- Errors: (.*?)\n\n", README,
-                                             re.M | re.S)}
+    usual = re.search(r"\*The\s+usual errors\* are (.*?);", README, re.S)[1]
+    sections = re.findall(r"^### SESSIONGATE\.(\w+)\n.*?^- Errors: (.*?)\n\n", README, re.M | re.S)
+    listed = {name: set(re.findall(r"`([A-Z]+)`", errors.replace("the usual ones", usual)))
+              for name, errors in sections}
     assert set(listed) == {"START", *ON_TOKEN}
     assert listed.pop("START") == {"ERR", "NOSLOT", "CLUSTERDOWN"}
     for name, errors in listed.items():
         living, absent, string = start(r), signed(), signed(id=b"0123456789abcdef")
         r.set(string, "x")
-        calls = [(living, b""), (living[:-1], KEY), (living, b"another"), (absent, KEY), (string, KEY),
-                 (living, KEY)]
-        seen = {error_code(r.execute_command, "SESSIONGATE." + name, sign_key, token, *ON_TOKEN[name])
-                for token, sign_key in calls}
+        calls = [(b"", living), (KEY, living[:-1]), (b"another", living), (KEY, absent),
+                 (KEY, string), (KEY, living)]
+        seen = {error_code(r.execute_command, "SESSIONGATE." + name, *call, *ON_TOKEN[name])
+                for call in calls}
         in_clusters = {"TRYAGAIN", "CLUSTERDOWN"} if name == "ROTATE" else set()
         assert errors == (seen - {None}) | in_clusters, name
         r.flushall()
@@ -176,7 +176,7 @@ def test_the_table_of_effects_is_that_of_the_source():
 # Programs ----------------------------------------------------------------------------------------
 
 def program(defines, **given):
-    """What the Python block of the README that defines this name defines, run with what it is given."""
+    """What the README's Python block that defines this name defines, run with what it is given."""
     [text] = [text for _, text in blocks("python") if f"def {defines}(" in text]
     exec(text, given)
     return types.SimpleNamespace(**given)
@@ -193,7 +193,7 @@ def test_the_program_that_makes_tokens_makes_the_test_vectors_and_tokens_that_ar
         assert r.execute_command("SESSIONGATE.ADOPT", SIGN_KEY, token, 60) == b"OK"
 
 
-def test_the_program_that_makes_tokens_draws_each_character_as_often(request):
+def test_the_program_that_makes_tokens_draws_each_character_as_often():
     drawn = program("make_v1").random_characters(62_000)
     counts = [drawn.count(character) for character in string.ascii_letters + string.digits]
     assert sum(counts) == 62_000
@@ -245,7 +245,8 @@ def test_a_change_of_the_sign_key_logs_nobody_out(r, application):
     payloads, token = application.read_while_keys_change(b"new key", SIGN_KEY, old)
     assert payloads == {b"user": b"ada"} and is_token(token, b"new key")
     for carried in (token, old, old):  # parallel requests, some with the old token
-        assert application.read_while_keys_change(b"new key", SIGN_KEY, carried) == (payloads, token)
+        answer = application.read_while_keys_change(b"new key", SIGN_KEY, carried)
+        assert answer == (payloads, token)
 
 
 # Users -------------------------------------------------------------------------------------------
@@ -258,8 +259,9 @@ OPERATING = [("SCAN", "0"), ("TYPE", "<token>"), ("TTL", "<token>"), ("MEMORY", 
              ("UNLINK", "<token>"), ("CONFIG", "GET", "sessiongate.*"),
              ("CONFIG", "SET", "sessiongate.max-ttl", "3153600000"), ("CONFIG", "REWRITE")]
 NOBODY = [("DUMP", "<token>"), ("COPY", "<token>", "<token>2"), ("DEL", "<token>"),
-          ("RENAME", "<token>", "<token>2"), ("GET", "<token>"), ("SET", "<token>", "x"), ("MONITOR",),
-          ("KEYS", "*"), ("SUBSCRIBE", "__keyevent@0__:expired"), ("FLUSHALL",), ("EVAL", "", "0")]
+          ("RENAME", "<token>", "<token>2"), ("GET", "<token>"), ("SET", "<token>", "x"),
+          ("MONITOR",), ("KEYS", "*"), ("SUBSCRIBE", "__keyevent@0__:expired"), ("FLUSHALL",),
+          ("EVAL", "", "0")]
 
 
 def user_lines():
@@ -273,7 +275,8 @@ def user_lines_by_category():
     lines = user_lines()
     assert "`+@sessiongate` stands for the names in `application`" in README
     assert "`+@sessiongate -@write` for those in `reader`" in README
-    for user, rules in (("application", ["+@sessiongate"]), ("reader", ["+@sessiongate", "-@write"])):
+    categories = {"application": ["+@sessiongate"], "reader": ["+@sessiongate", "-@write"]}
+    for user, rules in categories.items():
         named = [rule for rule in lines[user] if rule.startswith("+sessiongate.")]
         lines[user] = [rule for rule in lines[user] if rule not in named] + rules
     return lines
