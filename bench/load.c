@@ -1,13 +1,15 @@
 /*
- * load.c - sends a command over and over, as redis-benchmark does, where redis-benchmark cannot: with
- * keys from a file (a token is signed, so it cannot be made from a random number), with answers that
- * are errors, with operations of several commands, and with a client that verifies tokens itself.
+ * load.c - sends a command over and over, as redis-benchmark does, where redis-benchmark cannot:
+ * with keys from a file (a token is signed, so it cannot be made from a random number), with
+ * answers that are errors, with operations of several commands, and with a client that verifies
+ * tokens itself.
  *
- * Each of the clients sends a batch of commands, waits for all its answers, and sends the next. What
- * is not the server's work is kept small: a batch is a copy of the encoded command with keys put in.
+ * Each of the clients sends a batch of commands, waits for all its answers, and sends the next.
+ * What is not the server's work is kept small: a batch is a copy of the encoded command with keys
+ * put in.
  *
- * Prints "<operations> <seconds> <errors>". Exit status: 0 done; 1 something failed, or answers were
- * errors that -e did not allow; 2 the command line is wrong.
+ * Prints "<operations> <seconds> <errors>". Exit status: 0 done; 1 something failed, or answers
+ * were errors that -e did not allow; 2 the command line is wrong.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,15 +39,18 @@ static const char usage[] =
     "    -b DB       database number (0)\n"
     "    -c COUNT    clients (1)\n"
     "    -d DEPTH    commands in a batch (1)\n"
-    "    -k FILE     keys, one a line, all of one length; they take the place of the argument __key__\n"
+    "    -k FILE     keys, one a line, all of one length; they take the place of the argument "
+    "__key__\n"
     "    -s SEED     takes the keys in a random order that SEED decides; else one after the other\n"
     "    -f FIRST    the first key that is taken when they are taken one after the other (0)\n"
     "    -o FILE     where to write the strings that are answered, one a line\n"
-    "    -v KEY      verifies each token with this sign key before it is sent, as an application would\n"
+    "    -v KEY      verifies each token with this sign key before it is sent, as an application "
+    "would\n"
     "    -x          reads the last argument from standard input\n"
     "    -e          expects errors for answers; else an error fails the run\n"
     "\n"
-    "An argument that is a lone comma separates the commands of one operation, which share a key.\n";
+    "An argument that is a lone comma separates the commands of one operation, which share a "
+    "key.\n";
 
 struct command {
     char *bytes; /* encoded, with room for the keys */
@@ -59,9 +64,9 @@ struct client {
     size_t out_len, out_sent, out_capacity;
     char *in; /* what was read and not yet understood */
     size_t in_len;
-    uint64_t awaited;  /* values still to come for this batch */
-    uint64_t skip;     /* bytes still to come of the string that is being read, its line end included */
-    bool keeps;        /* whether that string is written to the file */
+    uint64_t awaited; /* values still to come for this batch */
+    uint64_t skip; /* bytes still to come of the string that is being read, its line end included */
+    bool keeps;    /* whether that string is written to the file */
 };
 
 #define IN_SIZE (256U * 1024)
@@ -199,7 +204,8 @@ static size_t take_piece(struct client *client, const char *at, size_t len) {
     if (client->skip) {
         size_t taken = len < client->skip ? len : client->skip;
         if (client->keeps) {
-            size_t text = taken + 2 > client->skip ? (client->skip > 2 ? client->skip - 2 : 0) : taken;
+            size_t text =
+                taken + 2 > client->skip ? (client->skip > 2 ? client->skip - 2 : 0) : taken;
             fwrite(at, 1, text, strings);
         }
         client->skip -= taken;
@@ -225,7 +231,8 @@ static size_t take_piece(struct client *client, const char *at, size_t len) {
         if (!errors++ && !errors_allowed)
             fprintf(stderr, "load: the server answers %.*s\n", (int)(end - at), at);
         break;
-    default: break;
+    default:
+        break;
     }
     client->awaited--;
     return (size_t)(end - at) + 1;
@@ -275,7 +282,8 @@ static void run(struct client *clients) {
     int poll = epoll_create1(0);
     uint64_t busy = 0;
     for (uint64_t i = 0; i < clients_len; i++) {
-        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = &clients[i]};
+        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET,
+                                    .data.ptr = &clients[i]};
         fill_batch(&clients[i]);
         if (!clients[i].awaited) continue;
         busy++;
@@ -305,20 +313,48 @@ int main(int argc, char **argv) {
     bool last_from_stdin = false;
     while ((option = getopt(argc, argv, "+p:n:b:c:d:k:s:f:o:v:xeh")) != -1) {
         switch (option) {
-        case 'p': port = atoi(optarg); break;
-        case 'n': total = strtoull(optarg, NULL, 10); break;
-        case 'b': database = optarg; break;
-        case 'c': clients_len = strtoull(optarg, NULL, 10); break;
-        case 'd': depth = strtoull(optarg, NULL, 10); break;
-        case 'k': map_keys(optarg); break;
-        case 's': seed = strtoull(optarg, NULL, 10), in_random_order = true; break;
-        case 'f': first = strtoull(optarg, NULL, 10); break;
-        case 'o': if (!(strings = fopen(optarg, "w"))) fail(optarg); break;
-        case 'v': sign_key = optarg; break;
-        case 'x': last_from_stdin = true; break;
-        case 'e': errors_allowed = true; break;
-        case 'h': fputs(usage, stdout); return 0;
-        default: fputs(usage, stderr); return 2;
+        case 'p':
+            port = atoi(optarg);
+            break;
+        case 'n':
+            total = strtoull(optarg, NULL, 10);
+            break;
+        case 'b':
+            database = optarg;
+            break;
+        case 'c':
+            clients_len = strtoull(optarg, NULL, 10);
+            break;
+        case 'd':
+            depth = strtoull(optarg, NULL, 10);
+            break;
+        case 'k':
+            map_keys(optarg);
+            break;
+        case 's':
+            seed = strtoull(optarg, NULL, 10), in_random_order = true;
+            break;
+        case 'f':
+            first = strtoull(optarg, NULL, 10);
+            break;
+        case 'o':
+            if (!(strings = fopen(optarg, "w"))) fail(optarg);
+            break;
+        case 'v':
+            sign_key = optarg;
+            break;
+        case 'x':
+            last_from_stdin = true;
+            break;
+        case 'e':
+            errors_allowed = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return 0;
+        default:
+            fputs(usage, stderr);
+            return 2;
         }
     }
     if (!port || !total || !clients_len || !depth || optind == argc) {

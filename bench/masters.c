@@ -1,6 +1,6 @@
 /*
- * masters.c - what START's search for a token of its own node costs, by the number of masters, with a
- * fake answer about who owns a slot: this node has the first 16384 / masters of them.
+ * masters.c - what START's search for a token of its own node costs, by the number of masters, with
+ * a fake answer about who owns a slot: this node has the first 16384 / masters of them.
  *
  * As in src/starts.c, a v1 token that falls elsewhere is drawn and signed again; a v2 token gets
  * another slot by its pad. Prints a line "<masters> <format> <ns a token> <tries a token>" for each

@@ -4,10 +4,10 @@
     Sample      one run of one load: rate and the server's CPU time for an operation
     benchmark   a load by redis-benchmark: one command, whose keys may hold random numbers
     load        a load by load.c: keys from a file, answers that are errors, several commands
-    compare     runs loads by turns, and gives the median of the ratios of neighbours, with its spread
+    compare     runs loads by turns; its ratios are medians over neighbours, with quartiles
 
-A ratio is ours / theirs of operations a second, so that 1 is equal and more is better. The ratio of CPU
-time is theirs / ours, so that it reads the same way: it is steadier, as it does not count the
+A ratio is ours / theirs of operations a second, so that 1 is equal and more is better. The ratio of
+CPU time is theirs / ours, so that it reads the same way: it is steadier, as it does not count the
 time in which other programs had the core.
 """
 
@@ -35,7 +35,7 @@ class Settings:
     """How long to measure, and how quiet it was."""
     quick = False
     pairs = 9  # how often each load is run
-    seconds = 0.35  # how long one run takes, about
+    seconds = 0.25  # how long one run takes, about
     waited = []  # of each run, the share of its time that the server waited for its core
 
 
@@ -71,7 +71,8 @@ class Log:
     def progress(self, text):
         if sys.stderr.isatty():
             minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
-            sys.stderr.write(f"\r\033[K[{self.step}/{self.total} {minutes}:{seconds:02}] {text}"[:118])
+            text = f"[{self.step}/{self.total} {minutes}:{seconds:02}] {text}"
+            sys.stderr.write(f"\r\033[K{text[:110]}")
             sys.stderr.flush()
 
     def say(self, text=""):
@@ -96,7 +97,7 @@ def client_of(arguments, data):
 
 
 def sampled(servers, operations, run):
-    """A Sample of run(), which returns the seconds that it took, or None for the time of all of it."""
+    """A Sample of run(), which returns its seconds, or None: then all of its time counts."""
     def cpu_ns():
         return [sum(part) for part in zip(*(server.cpu_ns() for server in servers))]
     ran_before, waited_before = cpu_ns()
@@ -110,10 +111,10 @@ def sampled(servers, operations, run):
 
 
 def benchmark(server, mode, command, database=0, random=None, data=None):
-    """A load by redis-benchmark, as a function of the number of operations: run(operations) -> Sample.
+    """A load by redis-benchmark: a function of the number of operations that returns a Sample.
 
-    random    __rand_int__ in the command is a number below this
-    data      the last argument of the command, where it is too large for a command line
+    random    __rand_int__ in the command is a number below this data      the last argument of the
+    command, where it is too large for a command line
     """
     def run(operations):
         operations = max(operations, mode.clients * mode.depth)
@@ -130,7 +131,7 @@ def benchmark(server, mode, command, database=0, random=None, data=None):
             if ran.returncode or not lines or not re.search(r'"[\d.]+"$', lines[-1]):
                 raise RuntimeError(f"redis-benchmark {command[:2]} failed: "
                                    + (ran.stderr + ran.stdout).decode(errors="replace")[-500:])
-            # "<command>","<operations a second>","<average latency>",...: seven numbers after the name
+            # "<command>","<operations a second>","<average latency>",...: seven numbers in all
             rate = float(lines[-1].split(",")[-7].strip('"'))
             return operations / rate if rate > 0 else None
         return sampled([server], operations, once)
@@ -139,7 +140,7 @@ def benchmark(server, mode, command, database=0, random=None, data=None):
 
 def load(server, mode, command, keys=None, database=0, seed=None, first=None, output=None,
          verify=None, data=None, errors=False):
-    """A load by load.c, as a function of the number of operations; the options are load.c's."""
+    """A load by load.c, likewise; the options are load.c's."""
     def run(operations):
         arguments = [LOAD, "-p", server.port, "-n", operations, "-b", database, "-c", mode.clients,
                      "-d", mode.depth]
@@ -206,7 +207,8 @@ class Comparison:
 
     def cheapness(self, ours, theirs):
         """Ratio of CPU times, of neighbours; more is better, as with speed."""
-        return ratio([b.cpu_ns / a.cpu_ns for a, b in zip(self.samples[ours], self.samples[theirs])])
+        return ratio([b.cpu_ns / a.cpu_ns
+                      for a, b in zip(self.samples[ours], self.samples[theirs])])
 
 
 def compare(case, mode, loads, before=None, operations=None, rounds=None):

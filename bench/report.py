@@ -26,7 +26,7 @@ from measure import Settings
 from server import CLIENT_CORE, SERVER_CORE, TOP
 
 COLOURS = ["#1f6f8b", "#d9822b", "#7a9e3f", "#8a5aa3", "#b0413e", "#5c6b73"]
-QUIET = 0.02  # the share of its time that a server may wait for its core before we call it disturbed
+QUIET = 0.02  # the share of its time that a server may wait for its core on a quiet machine
 
 
 class Facts:
@@ -54,9 +54,10 @@ class Facts:
         shares = sorted(Settings.waited) or [0]
         share = statistics.median(shares)
         verdict = ("The machine was quiet" if share < QUIET else
-                   "Other programs disturbed: trust the ratios of CPU time, and of those the pipelined")
-        return (f"{verdict}: servers had to wait for their core {share:.1%} of the time (the median of "
-                f"{len(shares):,} runs; in one run of ten, {shares[len(shares) * 9 // 10]:.1%} or more).")
+                   "Other programs disturbed, so trust the ratios of CPU time, pipelined")
+        tenth = shares[len(shares) * 9 // 10]
+        return (f"{verdict}: servers waited for their core {share:.1%} of the time (the median of "
+                f"{len(shares):,} runs; in one run of ten, {tenth:.1%} or more).")
 
 
 def said(*command):
@@ -99,28 +100,33 @@ def bar_cells(bar):
 INTRO = """\
 # How fast SessionGate is
 
-This page and its plots are written by `./bench.sh`; `./bench.sh --help` says how to repeat it. Every run of every load is
-in [results/figures.csv](results/figures.csv).
+This page and its plots are written by `./bench.sh`; `./bench.sh --help` says how to repeat it.
+Every run of every load is in [results/figures.csv](results/figures.csv).
 
-The server runs on one core and the clients on another. Loads that are compared run by turns, {pairs} times each, about
-{seconds:g} s a time. A **ratio** is SessionGate's figure over that of what it is compared with, arranged so that 1 is
-equal and more is better for SessionGate: the median over pairs of neighbouring runs, with the quartiles behind it. There is one of
-operations a second, and one of the server's CPU time for an operation, which leaves out the network and whatever else ran on the
-machine. *Pipelined* is 50 clients that each send 16 commands before they wait for the answers, *50 clients* the
-same without pipelining, *one at a time* a single client that waits for each answer. What redis-benchmark
-cannot send (tokens by the thousand, calls that are refused) is sent by [load.c](load.c), which works as it does.
+The server runs on one core and the clients on another. Loads that are compared run by turns,
+{pairs} times each, about {seconds:g} s a time. A **ratio** is SessionGate's figure over that of
+what it is compared with, arranged so that 1 is equal and more is better for SessionGate: the median
+over pairs of neighbouring runs, with the quartiles behind it. There is one of operations a
+second, and one of the server's CPU time for an operation, which leaves out the network and whatever
+else ran on the machine. *Pipelined* is 50 clients that each send 16 commands before they wait for
+the answers, *50 clients* the same without pipelining, *one at a time* a single client that waits
+for each answer. What redis-benchmark cannot send (tokens by the thousand, calls that are refused)
+is sent by [load.c](load.c), which works as it does.
 
 - Measured on {day} at commit {commit}, in {minutes:.0f} minutes.
 - Server: Redis {server}. Processor: {processor}, {cores} cores.
 - {ending}
-"""
+{shorter}"""
+
+SHORTER = "- A quick run: fewer sessions and payloads than the text says; the tables tell.\n"
 
 
 def write(directory, facts, sections):
     """README.md and results/*.svg in that directory; sections are (heading and text, findings)."""
     findings = [finding for _, found in sections for finding in found]
     lines = [INTRO.format(pairs=Settings.pairs, seconds=Settings.seconds, cores=os.cpu_count(),
-                          ending=facts.ending(), **vars(facts))]
+                          ending=facts.ending(), shorter=SHORTER if Settings.quick else "",
+                          **vars(facts))]
     bars = [bar_cells(finding) for finding in findings if isinstance(finding, Bar)]
     if bars:
         lines += ["## Bars", "", *markdown(["", "measured", "bar", "goal", ""], bars), ""]
@@ -185,8 +191,8 @@ def draw_columns(plot, axes):
     for number, (colour, (label, (_, values))) in enumerate(zip(COLOURS, plot.lines.items())):
         at = [index + (number + 0.5) * thick - 0.4 for index in range(len(names))]
         drawn = axes.barh(at, values, height=thick * 0.9, color=colour, label=label)
-        axes.bar_label(drawn, [f"{value:.2f}" if value < 100 else f"{value:,.0f}" for value in values],
-                       padding=2, fontsize=7)
+        axes.bar_label(drawn, padding=2, fontsize=7, labels=[
+            f"{value:.2f}" if value < 50 else f"{value:,.0f}" for value in values])
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel(plot.y)

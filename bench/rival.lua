@@ -1,7 +1,9 @@
 -- A signed session as a Lua script keeps it, for comparison: a hash with a TTL, named by its token.
--- A server's Lua has no SHA-256, so the signature is HMAC-SHA1, built from redis.sha1hex, as RFC 2104
--- says; nor has it good random numbers, so the client sends the id. Each "--- name" begins a script, and
--- "--- common" goes before all others.
+-- A server's Lua has no SHA-256, so the signature is HMAC-SHA1 (RFC 2104), built from
+-- redis.sha1hex; nor has it good random numbers, so the client sends the id. Each "--- name" begins
+-- a script, and "--- common" goes before all others.
+
+--- common" goes before all others.
 
 --- common
 local function hmac(key, message)

@@ -125,6 +125,12 @@ class Server:
     def call(self, *arguments):
         return self.client.execute_command(*arguments)
 
+    def follow(self, master):
+        """Become a replica, and return when it has what the master had."""
+        self.call("REPLICAOF", "127.0.0.1", master.port)
+        wait_for(lambda: self.client.info("replication")["master_link_status"] == "up",
+                 "the replica in step")
+
     def flush(self, *databases):
         """Empty these databases, and do not leave the work to the background."""
         for database in databases:
@@ -152,7 +158,7 @@ def perf_refusal():
     if ran.returncode != 0:
         return "perf stat fails: " + ran.stderr.strip().splitlines()[-1]
     if "<not supported>" in ran.stderr:
-        return "perf stat has no counter of instructions on this machine (a virtual machine, as a rule)"
+        return "perf has no counter of instructions here, as on most virtual machines"
     if "<not counted>" in ran.stderr:
         return "perf stat may not count instructions"
     return None
@@ -176,8 +182,8 @@ class CallgrindServer(Server):
     """Counts with callgrind: the instructions in the server's own code and libraries, no kernel."""
 
     def __init__(self, **config):
-        super().__init__(under=["valgrind", "--tool=callgrind", "--callgrind-out-file=callgrind.out"],
-                         hz=1, **config)
+        super().__init__(under=["valgrind", "--tool=callgrind",
+                                "--callgrind-out-file=callgrind.out"], hz=1, **config)
 
     def counted(self, load):
         self.monitor("zero")

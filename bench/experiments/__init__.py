@@ -1,8 +1,9 @@
 """All experiments, in the order of the report.
 
-Each is a function of a scratch directory that yields what findings.py has. The first line of its docstring
-is its heading, the rest the text beneath. Sessions and what they are compared with have names of one
-length (84 bytes), the same payloads and the same clients, in one server process where nothing else is said.
+Each is a function of a scratch directory that yields what findings.py has. The first line of its
+docstring is its heading, the rest the text beneath. Sessions and what they are compared with have
+names of one length (84 bytes), the same payloads and the same clients, in one server process where
+nothing else is said.
 """
 
 from experiments.clusters import cluster
@@ -12,5 +13,5 @@ from experiments.growth import bulk, growth, sessions
 from experiments.rivals import application, script
 
 EXPERIMENTS = {function.__name__: function for function in (
-    core, instructions, memory, payloads, many, script, application, durable, sessions, growth, bulk,
-    pause, refused, cluster)}
+    core, instructions, memory, payloads, many, script, application, durable, sessions, growth,
+    bulk, pause, refused, cluster)}

@@ -20,7 +20,7 @@ MASTERS = [1, 3, 10, 30, 100, 300, 1000]
 
 @contextlib.contextmanager
 def masters(number):
-    """Servers that are masters of one cluster and share its slots evenly, all on the servers' core."""
+    """Servers that are masters of one cluster and share its slots, all on the servers' core."""
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(Server(cluster_enabled="yes")) for _ in range(number)]
         for index, server in enumerate(servers):
@@ -38,16 +38,16 @@ def masters(number):
 def cluster(scratch):
     """A cluster
 
-    Three masters on the servers' core. Pipelined, one load.c for each master has the keys of its slots, as a
-    cluster client sorts them; an answer that redirects would fail the run. One at a time, redis-py's
-    cluster client finds the master of each key itself, and sends START to any; here it is the client that
-    takes most of the time.
+    Three masters on the servers' core. Pipelined, one load.c for each master has the keys of its
+    slots, as a cluster client sorts them; an answer that redirects would fail the run. One at a
+    time, redis-py's cluster client finds the master of each key itself, and sends START to any;
+    here it is the client that takes most of the time.
 
-    START draws tokens until one falls into a slot of its own master, so its cost grows with the number
-    of masters. For more masters than fit on a machine, the drawing is measured with a fake answer about
-    ownership (bench/masters.c), and what asking the server costs is added for each try: the difference between
-    START on a cluster of one master and START outside a cluster. v2 tokens are steered by their pad, and
-    need no new signature for a new try.
+    START draws tokens until one falls into a slot of its own master, so its cost grows with the
+    number of masters. For more masters than fit on a machine, the drawing is measured with a fake
+    answer about ownership (bench/masters.c), and what asking the server costs is added for each
+    try: the difference between START on a cluster of one master and START outside a cluster. v2
+    tokens are steered by their pad, and need no new signature for a new try.
     """
     with masters(3) as servers:
         rows = spread(servers, scratch) + by_cluster_client(servers, scratch)
@@ -71,8 +71,8 @@ def cluster(scratch):
             for count, v1, v2 in zip(MASTERS, lines["v1"][1], lines["v2"][1])]
     yield Table("START by number of masters, µs of the server's CPU",
                 ["masters", "v1", "v2", "v1, measured in a cluster"], rows,
-                f"Outside a cluster START takes {plain / 1000:.1f} µs; asking the server whether a slot "
-                f"is its own takes {probe / 1000:.2f} µs.")
+                f"Outside a cluster START takes {plain / 1000:.1f} µs; asking the server whether a "
+                f"slot is its own takes {probe / 1000:.2f} µs.")
     yield Plot("masters", "The server's time for a START by the number of masters", "masters",
                "µs of CPU", lines, log_x=True, log_y=True)
 

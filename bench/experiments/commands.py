@@ -4,7 +4,7 @@ from findings import Bar, Plot, Skip, Table
 from measure import PARALLEL, PIPELINED, SINGLE, Settings, benchmark, compare, load
 from server import CLIENT_CORE, Server, wait_for
 
-from experiments.common import (HEADER, NAME, SIGN_KEY, TTL, bytes_of, hashes, hot, modes_for,
+from experiments.common import (HEADER, NAME, SIGN_KEY, TTL, bytes_of, hashes, hot, modes,
                                 payload_name, row, started, text_of)
 
 
@@ -63,15 +63,15 @@ ENDED = {PIPELINED: 60_000, PARALLEL: 20_000, SINGLE: 5_000}  # sessions in one 
 def core(scratch):
     """The six commands
 
-    Payloads of 100 bytes. redis-benchmark reads and writes one session over and over, and one hash and
-    one string with names as long; START makes new sessions in an empty database, SET … EX new keys; END
-    ends sessions that were made right before, UNLINK hashes.
+    Payloads of 100 bytes. redis-benchmark reads and writes one session over and over, and one hash
+    and one string with names as long; START makes new sessions in an empty database, SET … EX new
+    keys; END ends sessions that were made right before, UNLINK hashes.
     """
     rows, bars, speeds = [], [], {}
     data = text_of(100)
     with Server() as server:
         names = hot(server, data)
-        for mode in (PIPELINED, PARALLEL, SINGLE):
+        for mode in (PIPELINED, SINGLE) if Settings.quick else (PIPELINED, PARALLEL, SINGLE):
             found = {("PGET", "HGET"): read(server, mode, names)}
             found["PGET", "GET"] = found["PGET", "HGET"]
             found["PSET", "HSET"] = write(server, mode, names, data)
@@ -88,14 +88,15 @@ def core(scratch):
                                     comparison.speed(ours, theirs).median, limit, goal=goal,
                                     steadier=comparison.cheapness(ours, theirs).median))
     yield Table("Speed", HEADER, rows)
-    yield Plot("speed", "Operations a second, SessionGate / the server's own command", "",
+    yield Plot("speed", "Operations a second: SessionGate / the server's own command", "",
                "ratio, 1 is equal", {name: (list(values), list(values.values()))
                                      for name, values in speeds.items()}, level=1)
     yield from bars
 
 
 CORE_BARS = {("PGET", "HGET", PIPELINED): (0.80, 0.87), ("PGET", "HGET", SINGLE): (0.97, None),
-             ("PSET", "HSET", PIPELINED): (0.55, 0.75), ("START", "SET EX", PIPELINED): (0.65, 0.80)}
+             ("PSET", "HSET", PIPELINED): (0.55, 0.75),
+             ("START", "SET EX", PIPELINED): (0.65, 0.80)}
 
 
 SIZES = {"20 B": 20, "1 KB": 1024, "64 KB": 65536, "1 MB": 1 << 20}
@@ -104,8 +105,8 @@ SIZES = {"20 B": 20, "1 KB": 1024, "64 KB": 65536, "1 MB": 1 << 20}
 def payloads(scratch):
     """Payload sizes
 
-    The same for payloads of 20 bytes to 1 MB. Pipelined loads have 50 clients up to 1 KB, 8 at 64 KB, 2 at
-    1 MB.
+    The same for payloads of 20 bytes to 1 MB. Pipelined loads have 50 clients up to 1 KB, 8 at 64
+    KB, 2 at 1 MB.
     """
     rows, bars = [], []
     lines = {"PGET / HGET": ([], []), "PGET / GET": ([], []), "PSET / HSET": ([], [])}
@@ -114,7 +115,7 @@ def payloads(scratch):
             server.flush(0, 1, 2)
             data = bytes_of(size)
             names = hot(server, data)
-            for mode in modes_for(size):
+            for mode in modes(size):
                 reads, writes = read(server, mode, names), write(server, mode, names, data)
                 rows += [row(f"PGET / HGET, {label}", reads, "PGET", "HGET"),
                          row(f"PGET / GET, {label}", reads, "PGET", "GET"),
@@ -129,11 +130,11 @@ def payloads(scratch):
                                     reads.speed("PGET", "GET").median, 0.95,
                                     steadier=reads.cheapness("PGET", "GET").median))
         for label, size, number in (("64 KB", 65536, 2_000), ("1 MB", 1 << 20, 200)):
-            ends = end(server, modes_for(size)[0], scratch, bytes_of(size), number)
+            ends = end(server, modes(size)[0], scratch, bytes_of(size), number)
             rows.append(row(f"END / UNLINK, {label}", ends, "END", "UNLINK"))
         server.flush(1, 2)
     yield Table("Speed by payload size", HEADER, rows)
-    yield Plot("payloads", "Pipelined reads and writes by payload size, SessionGate / the server's own",
+    yield Plot("payloads", "Operations a second, pipelined: SessionGate / the server's own command",
                "bytes of a payload", "ratio, 1 is equal", lines, log_x=True, level=1)
     yield from bars
 
@@ -155,8 +156,9 @@ def many(scratch):
             server.flush(0)
             token, table, _ = hot(server, text_of(size) if size < 65536 else bytes_of(size), 16)
             some = [payload_name(index) for index in (1, 5, 9, 13)]
-            for mode in modes_for(size * 16):
-                for ours, theirs, arguments in (("PGETALL", "HGETALL", []), ("PMGET", "HMGET", some)):
+            for mode in modes(size * 16):
+                for ours, theirs, arguments in (("PGETALL", "HGETALL", []),
+                                                ("PMGET", "HMGET", some)):
                     if ours in missing:
                         continue
                     compared = compare(f"{ours}, {label}", mode, {
@@ -171,15 +173,15 @@ def many(scratch):
 def durable(scratch):
     """With an append-only file, and with a replica
 
-    The writes again with appendonly yes and appendfsync everysec, and with one replica, which runs on the
-    clients' core.
+    The writes again with appendonly yes and appendfsync everysec, and with one replica, which runs
+    on the clients' core.
     """
     data = text_of(100)
     rows = []
 
     def writes(server, label):
         names = hot(server, data)
-        for mode in (PIPELINED, SINGLE):
+        for mode in modes():
             found = {("PSET", "HSET"): write(server, mode, names, data),
                      ("START", "SET EX"): start(server, mode),
                      ("EXPIRE of a session", "EXPIRE"): expire(server, mode, names),
@@ -191,9 +193,7 @@ def durable(scratch):
         writes(server, "AOF")
     with Server(repl_backlog_size="64mb", client_output_buffer_limit="replica 0 0 0") as server, \
             Server(core=CLIENT_CORE) as replica:
-        replica.call("REPLICAOF", "127.0.0.1", server.port)
-        wait_for(lambda: replica.client.info("replication")["master_link_status"] == "up",
-                 "the replica in step")
+        replica.follow(server)
         writes(server, "replica")
         wait_for(lambda: replica.client.info("replication")["slave_repl_offset"]
                  >= server.client.info("replication")["master_repl_offset"] - 1000,

@@ -2,7 +2,7 @@
 
 import os
 
-from measure import PIPELINED, SINGLE, Mode, load
+from measure import PIPELINED, SINGLE, Mode, Settings, load
 
 SIGN_KEY = "0123456789abcdef0123456789abcdef"
 NAME = "profile"  # of the payload and of the hash's field
@@ -32,7 +32,7 @@ def hot(server, data, payloads=1):
 
 
 def started(server, number, path, database=0, payloads=0, data=None):
-    """Start `number` sessions, give each its payloads, and leave their tokens in the file `path`."""
+    """Start `number` sessions with payloads, and leave their tokens in the file `path`."""
     load(server, PIPELINED, ["SESSIONGATE.START", SIGN_KEY, 10 * TTL], database=database,
          output=path)(number)
     for index in range(payloads):
@@ -60,11 +60,15 @@ def key_file(server, key):
     return path
 
 
-def modes_for(size):
-    """Fewer clients for large payloads: what they have under way at once has to be in memory."""
-    if size <= 1024:
-        return PIPELINED, SINGLE
-    return Mode("pipelined", 8 if size <= 65536 else 2, 16), SINGLE
+def modes(size=0):
+    """Pipelined, and one at a time unless it has to be quick.
+
+    Large payloads have fewer clients: what is under way at once has to be in memory.
+    """
+    pipelined = PIPELINED
+    if size > 1024:
+        pipelined = Mode("pipelined", 8 if size <= 65536 else 2, 16)
+    return [pipelined] if Settings.quick else [pipelined, SINGLE]
 
 
 def shown(value):

@@ -8,17 +8,21 @@ from findings import Bar, Plot, Skip, Table
 from measure import PIPELINED, SINGLE, Mode, Settings, compare, load
 from server import CallgrindServer, PerfServer, Server, perf_refusal, wait_for
 
-from experiments.common import (NAME, SIGN_KEY, TTL, hashes, hot, shown, started, text_of,
-                                thousands)
+from experiments.common import (NAME, SIGN_KEY, TTL, hashes, hot, modes, shown, started,
+                                text_of, thousands)
 
 
 def instructions(scratch):
-    """Instructions of the server for a command"""
+    """Instructions
+
+    What the server executes for one command: steady where times are not. One client, pipelined,
+    each command on its own session with one payload of 100 bytes.
+    """
     refusal = perf_refusal()
     if refusal:
         yield Skip("instructions by perf stat -e instructions -p", refusal)
     counter = CallgrindServer if refusal else PerfServer
-    number = 4_000 if refusal else 100_000
+    number = 100_000 if not refusal else 2_000 if Settings.quick else 4_000
     data = text_of(100)
     mode = Mode("pipelined", 1, 16)
     rows = []
@@ -69,9 +73,10 @@ def instructions(scratch):
     for ours, theirs in (("PGET", "HGET"), ("PGET", "GET"), ("PSET", "HSET"), ("START", "SET EX"),
                          ("EXPIRE (ours)", "EXPIRE"), ("END", "UNLINK")):
         rows.append([f"{ours} / {theirs}", thousands(counts[ours]), thousands(counts[theirs]),
-                     f"{counts[ours] - counts[theirs]:+,.0f}", f"{counts[theirs] / counts[ours]:.2f}"])
-    how = ("Counted by callgrind: what the server and its libraries do in user mode; the kernel is not "
-           "included." if refusal else "Counted by perf: the kernel's part is included.")
+                     f"{counts[ours] - counts[theirs]:+,.0f}",
+                     f"{counts[theirs] / counts[ours]:.2f}"])
+    how = ("Counted by callgrind: what the server and its libraries do in user mode; the kernel is "
+           "not included." if refusal else "Counted by perf: the kernel's part is included.")
     yield Table("Server instructions for a command (pipelined, 100 bytes)",
                 ["", "ours", "theirs", "difference", "theirs / ours"], rows,
                 f"{how} Over {number:,} commands each, on {number:,} keys. A PING, for comparison: "
@@ -79,10 +84,14 @@ def instructions(scratch):
 
 
 def memory(scratch):
-    """Memory of a session"""
+    """Memory
+
+    The growth of used_memory by as many sessions, divided by their number: keys, TTLs and all.
+    """
     number = 20_000 if Settings.quick else 100_000
     data = text_of(100)
     rows, bars = [], []
+    lines = {"session": ([], []), "hash + TTL": ([], []), "string + TTL": ([], [])}
     tokens = scratch / "tokens"
     with Server() as server:
         started(server, number, tokens)
@@ -103,27 +112,35 @@ def memory(scratch):
             string = grown(lambda: load(
                 server, PIPELINED, ["SET", "__key__", data * payloads, "EX", TTL],
                 keys=tokens)(number))
-            for name, value in (("session", ours), ("hash", table if payloads else 0),
-                                ("string", string)):
-                measure.log.figure(f"{payloads} payloads of 100 bytes", f"bytes, {name}",
-                                   f"{value:.1f}")
-            rows.append([payloads, f"{ours:.0f}", f"{table:.0f}" if payloads else "-",
-                         f"{string:.0f}"])
+            found = {"session": ours, "hash + TTL": table if payloads else None,
+                     "string + TTL": string}
+            for name, value in found.items():
+                if value is not None:
+                    measure.log.figure(f"{payloads} payloads of 100 bytes", f"bytes, {name}",
+                                       f"{value:.1f}")
+                if payloads:
+                    lines[name][0].append(f"{payloads} payload{'s' if payloads > 1 else ''}")
+                    lines[name][1].append(value)
+            rows.append([payloads, *("-" if value is None else f"{value:.0f}"
+                                     for value in found.values())])
             if payloads == 1:
-                bars.append(Bar("bytes a session with 1 payload, against HSET + EXPIRE", ours, table,
-                                at_least=False, goal=380, unit=" B"))
-    yield Table(f"Memory, bytes a session (used_memory, {number:,} sessions, payloads of 100 bytes)",
+                bars.append(Bar("bytes a session with 1 payload, against HSET + EXPIRE", ours,
+                                table, at_least=False, goal=380, unit=" B"))
+    yield Table(f"Bytes a session (used_memory, {number:,} sessions, payloads of 100 bytes)",
                 ["payloads", "session", "hash + TTL", "string + TTL"], rows,
-                "The string holds all payloads as one blob, as an application would serialise them.")
+                "The string holds all payloads as one blob, as an application would make it. A hash "
+                "cannot be empty.")
+    yield Plot("memory", "Memory of a session, payloads of 100 bytes", "", "bytes", lines)
     yield from bars
 
 
 def pause(scratch):
     """The longest pause
 
-    While the server carries out one command, nobody else is served. How long does it take, by the server's own
-    clock, to end a session of 100,000 payloads, and what is the longest single PSET on the way there? The
-    maximum of the server's histogram (INFO latencystats, two digits) over some rounds.
+    While the server carries out one command, nobody else is served. How long does it take, by the
+    server's own clock, to end a session of 100,000 payloads, and what is the longest single PSET on
+    the way there? The maximum of the server's histogram (INFO latencystats, two digits) over some
+    rounds.
     """
     count = 10_000 if Settings.quick else 100_000
     rounds = 3 if Settings.quick else 5
@@ -138,8 +155,8 @@ def pause(scratch):
 
         commands = {}
         for number in range(rounds):
-            for ending in (["SESSIONGATE.END", SIGN_KEY], ["SESSIONGATE.EXPIRE", SIGN_KEY], ["UNLINK"],
-                           ["DEL"]):
+            for ending in (["SESSIONGATE.END", SIGN_KEY], ["SESSIONGATE.EXPIRE", SIGN_KEY],
+                           ["UNLINK"], ["DEL"]):
                 measure.log.progress(f"pause: {ending[0]} of {count:,} payloads")
                 token, table, _ = hot(server, data)
                 ours = ending[0].startswith("SESSIONGATE")
@@ -175,9 +192,9 @@ def pause(scratch):
 def refused(scratch):
     """Bad tokens
 
-    What a forged call costs the server, against a PGET that is answered. A token of bad form is told at once;
-    another signature can only be told by computing the right one, each time: what a session remembers of
-    its last caller does not help a forger.
+    What a forged call costs the server, against a PGET that is answered. A token of bad form is
+    told at once; another signature can only be told by computing the right one, each time: what a
+    session remembers of its last caller does not help a forger.
     """
     data = text_of(100)
     rows, worst, lines = [], {}, {}
@@ -191,11 +208,12 @@ def refused(scratch):
                  "bad signature": (SIGN_KEY, forged),
                  "another sign key, session alive": ("another sign key of 32 bytes ...", token),
                  "right signature, no session": (SIGN_KEY, gone)}
-        for mode in (PIPELINED, SINGLE):
+        for mode in modes():
             valid = ["SESSIONGATE.PGET", SIGN_KEY, token, NAME]
             loads = {"valid": load(server, mode, valid)}
             for kind, (sign_key, bad) in kinds.items():
-                loads[kind] = load(server, mode, ["SESSIONGATE.PGET", sign_key, bad, NAME], errors=True)
+                loads[kind] = load(server, mode, ["SESSIONGATE.PGET", sign_key, bad, NAME],
+                                   errors=True)
             compared = compare("PGET", mode, loads)
             for kind in loads:
                 cost = measure.ratio([bad.cpu_ns / good.cpu_ns for bad, good in
@@ -207,7 +225,8 @@ def refused(scratch):
                     line = lines.setdefault(mode.name, ([], []))
                     line[0].append(kind)
                     line[1].append(cost.median)
-    yield Table("Cost of a refused PGET", ["token", "", "1/s", "CPU µs", "CPU, refused / valid"], rows)
+    yield Table("Cost of a refused PGET",
+                ["token", "", "1/s", "CPU µs", "CPU, refused / valid"], rows)
     yield Plot("refused", "The server's time for a refused PGET / for a valid one", "",
                "ratio, 1 is equal", lines, level=1)
     (kind, mode), cost = max(worst.items(), key=lambda item: item[1])

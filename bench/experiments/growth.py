@@ -17,9 +17,9 @@ from experiments.common import (HEADER, NAME, SIGN_KEY, TTL, hashes, hot, row, s
 def sessions(scratch):
     """Growth in sessions
 
-    Pipelined loads that take sessions in a random order, from a thousand to five million of them, against the
-    same commands on as many hashes in another database of the same server. Each has one payload of
-    100 bytes and a TTL.
+    Pipelined loads that take sessions in a random order, from a thousand to five million of them,
+    against the same commands on as many hashes in another database of the same server. Each has one
+    payload of 100 bytes and a TTL.
     """
     sizes = [1_000, 20_000, 100_000] if Settings.quick else [1_000, 100_000, 1_000_000, 5_000_000]
     data = text_of(100)
@@ -48,7 +48,8 @@ def sessions(scratch):
                 ("PGET", "HGET"): compare(f"read of {size:,}", PIPELINED, {
                     "PGET": load(server, PIPELINED, ["SESSIONGATE.PGET", SIGN_KEY, "__key__", NAME],
                                  **common),
-                    "HGET": load(server, PIPELINED, ["HGET", "__key__", NAME], database=1, **common)}),
+                    "HGET": load(server, PIPELINED, ["HGET", "__key__", NAME], database=1,
+                                 **common)}),
                 ("PSET", "HSET"): compare(f"write to {size:,}", PIPELINED, {
                     "PSET": load(server, PIPELINED,
                                  ["SESSIONGATE.PSET", SIGN_KEY, "__key__", NAME, data], **common),
@@ -57,7 +58,8 @@ def sessions(scratch):
                 ("START", "SET EX"): compare(f"start beside {size:,}", PIPELINED, {
                     "START": load(server, PIPELINED, ["SESSIONGATE.START", SIGN_KEY, TTL],
                                   output=fresh),
-                    "SET EX": load(server, PIPELINED, ["SET", "__key__", "1", "EX", TTL], names, 1)},
+                    "SET EX": load(server, PIPELINED, ["SET", "__key__", "1", "EX", TTL], names,
+                                   1)},
                     before=tidy, operations=new)}
             tidy("")
             for (ours, theirs), comparison in found.items():
@@ -82,8 +84,8 @@ def sessions(scratch):
 def growth(scratch):
     """Growth in payloads
 
-    One session with 1 to 100,000 payloads of 100 bytes, against a hash with as many fields; pipelined, names
-    taken at random by redis-benchmark.
+    One session with 1 to 100,000 payloads of 100 bytes, against a hash with as many fields;
+    pipelined, names taken at random by redis-benchmark.
     """
     counts = [1, 100, 10_000] if Settings.quick else [1, 10, 100, 1_000, 10_000, 100_000]
     data = text_of(100)
@@ -100,8 +102,8 @@ def growth(scratch):
             name = "payload:__rand_int__"
             found = {
                 ("PGET", "HGET"): compare(f"read of {count:,}", PIPELINED, {
-                    "PGET": benchmark(server, PIPELINED, ["SESSIONGATE.PGET", SIGN_KEY, token, name],
-                                      random=count),
+                    "PGET": benchmark(server, PIPELINED,
+                                      ["SESSIONGATE.PGET", SIGN_KEY, token, name], random=count),
                     "HGET": benchmark(server, PIPELINED, ["HGET", table, name], random=count)}),
                 ("PSET", "HSET"): compare(f"write to {count:,}", PIPELINED, {
                     "PSET": benchmark(server, PIPELINED,
@@ -123,16 +125,17 @@ def growth(scratch):
 def bulk(scratch):
     """Saving, loading, full synchronisation
 
-    A million sessions with one payload of 100 bytes and a TTL, against a million hashes with the same, each in a
-    server of its own. The AOF is rewritten as commands (aof-use-rdb-preamble no); a full
-    synchronisation lasts from REPLICAOF until the replica's link is up, with the replica on the clients' core.
+    A million sessions with one payload of 100 bytes and a TTL, against a million hashes with the
+    same, each in a server of its own. The AOF is rewritten as commands (aof-use-rdb-preamble no); a
+    full synchronisation lasts from REPLICAOF until the replica's link is up, with the replica on
+    the clients' core.
     """
     number = 100_000 if Settings.quick else 1_000_000
     rounds = 1 if Settings.quick else 3
     data = text_of(100)
     tokens = scratch / "tokens"
     times, sizes = {}, {}
-    config = {"aof_use_rdb_preamble": "no", "auto_aof_rewrite_percentage": 0, "rdbcompression": "yes"}
+    config = {"aof_use_rdb_preamble": "no", "auto_aof_rewrite_percentage": 0}
 
     def note(what, which, seconds):
         times.setdefault(what, {}).setdefault(which, []).append(seconds)
@@ -161,11 +164,7 @@ def bulk(scratch):
 
         def synchronise(server):
             with Server(core=CLIENT_CORE) as replica:
-                def act():
-                    replica.call("REPLICAOF", "127.0.0.1", server.port)
-                    wait_for(lambda: replica.client.info("replication")["master_link_status"] == "up",
-                             "the replica in step")
-                return timed(act)
+                return timed(lambda: replica.follow(server))
 
         def rewrite(server):
             def act():
@@ -202,8 +201,10 @@ def bulk(scratch):
         mine, other = sizes[kind, "sessions"], sizes[kind, "hashes"]
         rows.append([f"{kind} file", f"{mine / 1e6:.0f} MB", f"{other / 1e6:.0f} MB",
                      f"{other / mine:.2f}"])
-    yield Table(f"Time for {number:,} sessions", ["", "sessions", "hashes", "hashes / sessions"], rows)
-    yield Plot("bulk", f"Time for {number:,} sessions, and for as many hashes", "", "seconds", lines)
+    yield Table(f"Time for {number:,} sessions",
+                ["", "sessions", "hashes", "hashes / sessions"], rows)
+    yield Plot("bulk", f"Time for {number:,} sessions, and for as many hashes", "", "seconds",
+               lines)
     for what in ("RDB save", "RDB load"):
         paired = [b / a for a, b in zip(times[what]["sessions"], times[what]["hashes"])]
         yield Bar(f"{what} of {number:,}, hashes / sessions", statistics.median(paired), 1.00)

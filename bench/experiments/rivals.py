@@ -3,10 +3,10 @@
 import redis
 
 from findings import Plot, Skip, Table
-from measure import PIPELINED, SINGLE, Settings, benchmark, compare, load
+from measure import PIPELINED, Settings, benchmark, compare, load
 from server import TOP, Server
 
-from experiments.common import (HEADER, NAME, SIGN_KEY, TTL, hot, key_file, modes_for, row, started,
+from experiments.common import (HEADER, NAME, SIGN_KEY, TTL, hot, key_file, modes, row, started,
                                 text_of)
 
 
@@ -21,9 +21,10 @@ def rival_scripts(server):
 def script(scratch):
     """Against a Lua script
 
-    The same six operations as scripts on a hash with a TTL (bench/rival.lua, by EVALSHA). A server's Lua has
-    no SHA-256: the rival signs with HMAC-SHA1 built from redis.sha1hex, compares it in a time that
-    depends on the bytes, and takes its ids from the client, as a script has no good random numbers.
+    The same six operations as scripts on a hash with a TTL (bench/rival.lua, by EVALSHA). A
+    server's Lua has no SHA-256: the rival signs with HMAC-SHA1 built from redis.sha1hex, compares
+    it in a time that depends on the bytes, and takes its ids from the client, as a script has no
+    good random numbers.
     """
     data = text_of(100)
     rows, lines = [], {}
@@ -45,7 +46,7 @@ def script(scratch):
             load(server, PIPELINED, ["EVALSHA", sha["pset"], 1, "__key__", SIGN_KEY, NAME, data],
                  rivals, 2)(number)
 
-        for mode in (PIPELINED, SINGLE):
+        for mode in modes():
             def pair(name, ours, theirs, **options):
                 return compare(name, mode, {
                     name: benchmark(server, mode, ["SESSIONGATE." + name, SIGN_KEY, *ours],
@@ -68,7 +69,8 @@ def script(scratch):
                              "EVALSHA", sha["pset"], 1, "__key__", SIGN_KEY, "other", data, ",",
                              "EVALSHA", sha["pdel"], 1, "__key__", SIGN_KEY, "other"], rivals, 2)}),
                      compare("END", mode, {
-                         "END": load(server, mode, ["SESSIONGATE.END", SIGN_KEY, "__key__"], tokens, 1),
+                         "END": load(server, mode, ["SESSIONGATE.END", SIGN_KEY, "__key__"],
+                                     tokens, 1),
                          "Lua": load(server, mode, ["EVALSHA", sha["end"], 1, "__key__", SIGN_KEY],
                                      rivals, 2)}, before=fill, operations=number, rounds=3)]
             for comparison in found:
@@ -78,18 +80,18 @@ def script(scratch):
                                 [comparison.speed(comparison.case, "Lua").median
                                  for comparison in found])
     yield Table("Speed against a Lua script", HEADER, rows)
-    yield Plot("script", "Operations a second, SessionGate / a Lua script", "", "ratio, 1 is equal",
+    yield Plot("script", "Operations a second: SessionGate / a Lua script", "", "ratio, 1 is equal",
                lines, level=1)
 
 
 def application(scratch):
     """Against an application
 
-    What applications do without a module: verify the token's signature themselves, then GET or SET the whole
-    session, a blob of four payloads. The client here is in C and signs as fast as the module does. To
-    change one payload the application reads the blob and writes it back, without a lock: the
-    later of two writers wins. A sliding expiry takes a second command; for SessionGate that is
-    TOUCH … MINAGE 60, which writes at most once a minute.
+    What applications do without a module: verify the token's signature themselves, then GET or SET
+    the whole session, a blob of four payloads. The client here is in C and signs as fast as the
+    module does. To change one payload the application reads the blob and writes it back, without a
+    lock: the later of two writers wins. A sliding expiry takes a second command; for SessionGate
+    that is TOUCH … MINAGE 60, which writes at most once a minute.
     """
     rows, lines = [], {}
     with Server() as server:
@@ -106,7 +108,7 @@ def application(scratch):
             ours = ["SESSIONGATE.PGET", SIGN_KEY, "__key__", NAME]
             sliding = (["SESSIONGATE.TOUCH", SIGN_KEY, "__key__", "MINAGE", "60"] if touch
                        else ["SESSIONGATE.EXPIRE", SIGN_KEY, "__key__", TTL])
-            for mode in modes_for(size * 4):
+            for mode in modes(size * 4):
                 found = {
                     "read": (ours, None, ["GET", "__key__"], None),
                     "read, sliding": ([*ours, ",", *sliding], None,
@@ -125,5 +127,5 @@ def application(scratch):
                     line[1].append(compared.speed("SessionGate", "application").median)
             blobs.close()
     yield Table("Speed against verifying in the application", HEADER, rows)
-    yield Plot("application", "Operations a second, SessionGate / verifying in the application", "",
+    yield Plot("application", "Operations a second: SessionGate / verifying in the application", "",
                "ratio, 1 is equal", lines, level=1)
