@@ -58,6 +58,7 @@ redis-tools     command -v redis-cli
 '
 readonly TO_PACKAGE='
 dpkg-dev        command -v dpkg-shlibdeps
+file
 '
 readonly TO_TEST='
 clang

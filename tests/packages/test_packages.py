@@ -8,7 +8,7 @@ import tarfile
 import pytest
 import redis
 
-from harness import TOP, Port, end, is_token, pget, pset, start, wait_for
+from harness import TOP, Port, end, error_code, is_token, pget, pset, start, wait_for
 
 ON_A_COPY = TOP / "tests" / "packages" / "on-a-copy"
 CONF = "/etc/redis/sessiongate.conf"
@@ -110,14 +110,19 @@ def test_the_module_of_the_package_exports_its_entry_and_has_no_debugging_symbol
 
 # The configuration -------------------------------------------------------------------------------
 
-def test_the_configuration_lists_each_parameter_with_its_default(in_deb, new_server):
+def test_the_configuration_lists_each_parameter_with_its_default(in_deb, r):
     listed = re.findall(r"^# (sessiongate\.\S+) (\S+)$", in_deb[CONF][1].decode(), re.M)
-    server = new_server().start()
-    try:
-        known = server.client().config_get("sessiongate.*")
-    finally:
-        server.close()
-    assert listed and dict(listed) == known
+    assert listed and dict(listed) == r.config_get("sessiongate.*")
+
+
+def test_the_configuration_says_the_bounds_of_each_number(in_deb, r):
+    said = re.findall(r"\((\d+) to (\d+)\)\.\n# (sessiongate\.\S+)", in_deb[CONF][1].decode())
+    assert {name for *_, name in said} == r.config_get("sessiongate.max-*").keys()
+    for least, most, name in said:
+        for value in (least, most):
+            assert r.config_set(name, value)
+        for value in (int(least) - 1, int(most) + 1):
+            assert error_code(r.config_set, name, value) == "ERR"
 
 
 # On a copy of this machine -----------------------------------------------------------------------
