@@ -101,6 +101,7 @@ bool call_check_number(struct call *call, RedisModuleString *arg, long long min,
     if (RedisModule_StringToLongLong(arg, number) == REDISMODULE_OK && *number >= min &&
         *number <= max)
         return true;
+    call->limit = max;
     return call_error(call, error);
 }
 
@@ -111,11 +112,18 @@ bool call_check_ttl(struct call *call, RedisModuleString *arg, long long *ttl) {
 static bool call_check_bytes(struct call *call, RedisModuleString *arg, long long max,
                              enum error error, struct bytes *bytes) {
     *bytes = server_bytes(arg);
+    call->limit = max;
     return (bytes->len >= 1 && bytes->len <= (size_t)max) || call_error(call, error);
 }
 
 bool call_check_name(struct call *call, RedisModuleString *arg, struct bytes *name) {
     return call_check_bytes(call, arg, config.max_payload_name, ERROR_NAME, name);
+}
+
+bool call_check_known_name(struct call *call, RedisModuleString *arg, struct bytes *name) {
+    long long max = config.max_payload_name;
+    return call_check_bytes(call, arg, max > CONFIG_NAME_PROMISED ? max : CONFIG_NAME_PROMISED,
+                            ERROR_NAME, name);
 }
 
 bool call_check_data(struct call *call, RedisModuleString *arg, struct bytes *data) {
@@ -136,6 +144,7 @@ bool call_check_room(struct call *call, RedisModuleString **payloads, int payloa
     long long had = call->session ? call->session->payloads : 0;
     if (had + payloads_len / 2 <= config.max_payloads) return true;
     long long now = had;
+    call->limit = config.max_payloads;
     for (int i = 0; i < payloads_len; i += 2) {
         struct bytes name = server_bytes(payloads[i]);
         if (!call->session || !session_get(call->session, name.at, name.len)) now++;
@@ -144,10 +153,13 @@ bool call_check_room(struct call *call, RedisModuleString **payloads, int payloa
     return now <= config.max_payloads || now == had || call_error(call, ERROR_FULL);
 }
 
-void call_change(struct call *call) {
-    if (server_signals_explicitly()) return;
+bool call_change(struct call *call) {
+    if (server_signals_explicitly()) return true;
+    bool had_session = call->session != NULL;
     RedisModule_CloseKey(call->key);
     call->key = RedisModule_OpenKey(call->ctx, call->token, REDISMODULE_READ | REDISMODULE_WRITE);
+    call->session = type_session(call->key);
+    return (call->session != NULL) == had_session || call_error(call, ERROR_NO_SESSION);
 }
 
 void call_key_changed(RedisModuleCtx *ctx, RedisModuleString *key, const char *event) {
@@ -178,29 +190,9 @@ int call_ok(struct call *call) {
     return call_end(call);
 }
 
-/* The number in the sentence of an error. */
-static long long limit_of(enum error error) {
-    switch (error) {
-    case ERROR_TTL:
-    case ERROR_SECONDS:
-    case ERROR_MINAGE:
-        return config.max_ttl;
-    case ERROR_GRACE:
-        return CALL_GRACE_MAX;
-    case ERROR_NAME:
-        return config.max_payload_name;
-    case ERROR_DATA:
-        return config.max_payload_size;
-    case ERROR_FULL:
-        return config.max_payloads;
-    default:
-        return 0;
-    }
-}
-
 int call_refuse(struct call *call) {
     stats_refused(call->error);
-    server_reply_error(call->ctx, call->error, limit_of(call->error));
+    server_reply_error(call->ctx, call->error, call->limit);
     return call_end(call);
 }
 

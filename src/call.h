@@ -37,6 +37,7 @@ struct call {
     struct session *session; /* NULL: there is none, `missing` says why */
     enum error missing;
     enum error error;
+    long long limit; /* the number in the sentence of the error, where it has one */
     /* The aliases that led to the token: the argument, then the successors before the last. */
     RedisModuleString *aliases[CALL_ALIASES_MAX];
     size_t aliases_len;
@@ -61,9 +62,11 @@ bool call_error(struct call *call, enum error error);
 /* Whether there is a session; the last check of a call. */
 __attribute__((warn_unused_result)) bool call_requires_session(struct call *call);
 
-/* Each checks an argument and takes its value. */
+/* Each checks an argument and takes its value. A known name is one to read or delete: a limit that
+ * was lowered does not hide what was set before. */
 bool call_check_ttl(struct call *call, RedisModuleString *arg, long long *ttl);
 bool call_check_name(struct call *call, RedisModuleString *arg, struct bytes *name);
+bool call_check_known_name(struct call *call, RedisModuleString *arg, struct bytes *name);
 bool call_check_data(struct call *call, RedisModuleString *arg, struct bytes *data);
 
 /* A whole number from min to max, or the error. */
@@ -76,8 +79,9 @@ bool call_check_payloads(struct call *call, RedisModuleString **argv, int argc);
 /* Whether the session has room for those payloads too. */
 bool call_check_room(struct call *call, RedisModuleString **payloads, int payloads_len);
 
-/* To be called right before the change of a session. */
-void call_change(struct call *call);
+/* To be called right before the change of a session, or before one is made. False: it expired in this
+ * very moment (only where the key has to be opened anew); call->error says so. */
+__attribute__((warn_unused_result)) bool call_change(struct call *call);
 
 /* To be called right after it: WATCH, client-side caches and listeners hear of it. */
 void call_changed(struct call *call, const char *event);

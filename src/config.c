@@ -10,8 +10,8 @@
 
 /* The defaults are what SessionGate promises its clients; only an operator goes beyond. */
 struct config config = {
-    .max_ttl = 3153600000, /* 100 years of 365 days: far from where any server's clock overflows */
-    .max_payload_name = 200,
+    .max_ttl = CONFIG_TTL_MAX,
+    .max_payload_name = CONFIG_NAME_PROMISED,
     .max_payload_size = 8000000,
     .max_payloads = SESSION_PAYLOADS_MAX,
     .token_format = TOKEN_V1,
@@ -22,7 +22,7 @@ static const struct number {
     long long *value;
     long long max; /* what the structures can hold; the least is 1 */
 } numbers[] = {
-    {"max-ttl", &config.max_ttl, 3153600000},
+    {"max-ttl", &config.max_ttl, CONFIG_TTL_MAX},
     {"max-payload-name", &config.max_payload_name, SESSION_NAME_MAX},
     {"max-payload-size", &config.max_payload_size, SESSION_DATA_MAX},
     {"max-payloads", &config.max_payloads, SESSION_PAYLOADS_MAX},

@@ -18,6 +18,9 @@
 #include "core/token.h"
 #include "server.h"
 
+#define CONFIG_TTL_MAX 3153600000LL /* seconds: 100 years of 365 days, far from any clock's end */
+#define CONFIG_NAME_PROMISED 200    /* bytes, whatever is set */
+
 struct config {
     long long max_ttl;
     long long max_payload_name;

@@ -24,7 +24,7 @@ long long lifetime_cut(long long expire_at, long long deadline_ms) {
 static int end(struct call *call) {
     RedisModuleString *tokens[1 + CALL_ALIASES_MAX];
     size_t tokens_len = 0;
-    call_change(call);
+    if (!call_change(call)) return call_refuse(call);
     type_remove(call->key);
     tokens[tokens_len++] = call->token;
     for (size_t i = 0; i < call->aliases_len; i++) {
@@ -56,9 +56,9 @@ int cmd_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         !call_requires_session(&call))
         return call_refuse(&call);
     if (ttl == 0) return end(&call);
+    if (!call_change(&call)) return call_refuse(&call);
     struct session_times *times = &call.session->times;
     long long expire_at = lifetime_until(RedisModule_Milliseconds(), ttl, times->deadline_ms);
-    call_change(&call);
     times->ttl = (uint32_t)ttl;
     type_expire_at(call.key, expire_at);
     call_changed(&call, "sessiongate.expire");
@@ -70,7 +70,7 @@ static bool check_minage(struct call *call, RedisModuleString **argv, int argc, 
     *minage = 0;
     if (argc == 3) return true;
     if (argc != 5 || !call_is_option(argv[3], "MINAGE")) return call_error(call, ERROR_SYNTAX);
-    return call_check_number(call, argv[4], 0, config.max_ttl, ERROR_MINAGE, minage);
+    return call_check_number(call, argv[4], 0, CONFIG_TTL_MAX, ERROR_MINAGE, minage);
 }
 
 /* Milliseconds until expire_at, -1 when there is no expiry. */
@@ -99,7 +99,7 @@ int cmd_touch(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
                now - (expire_at - (long long)times->ttl * 1000) >= minage * 1000;
     if (times->ttl > 0 && due && refreshed != expire_at) {
         expire_at = refreshed;
-        call_change(&call);
+        if (!call_change(&call)) return call_refuse(&call);
         type_expire_at(call.key, expire_at);
         call_changed(&call, "sessiongate.touch");
         effects_touch(ctx, call.token, expire_at);

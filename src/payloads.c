@@ -17,10 +17,10 @@ static const struct payload *payload_named(struct call *call, struct bytes name)
     return payload;
 }
 
-/* Sets payloads that were checked, names and data by turns. */
-static void set_all(struct call *call, RedisModuleString **payloads, int payloads_len,
-                    const char *event) {
-    call_change(call);
+/* Sets payloads that were checked, names and data by turns, and ends the call. */
+static int set_all(struct call *call, RedisModuleString **payloads, int payloads_len,
+                   const char *event) {
+    if (!call_change(call)) return call_refuse(call);
     for (int i = 0; i < payloads_len; i += 2) {
         struct bytes name = server_bytes(payloads[i]), data = server_bytes(payloads[i + 1]);
         session_put(call->session, name.at, name.len, data.at, data.len);
@@ -28,12 +28,12 @@ static void set_all(struct call *call, RedisModuleString **payloads, int payload
     call_changed(call, event);
     effects_pset(call->ctx, call->token, payloads, (size_t)payloads_len);
     stats.payload_writes += (unsigned long long)payloads_len / 2;
+    return call_ok(call);
 }
 
-/* Deletes a payload that is there. */
+/* Deletes a payload that is there, of a call about to change. */
 static void delete_named(struct call *call, RedisModuleString *arg, const char *event) {
     struct bytes name = server_bytes(arg);
-    call_change(call);
     session_delete(call->session, name.at, name.len);
     call_changed(call, event);
     effects_pdel(call->ctx, call->token, arg);
@@ -72,8 +72,7 @@ int cmd_pset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         }
     }
     if (!call_check_room(&call, argv + 3, 2)) return call_refuse(&call);
-    set_all(&call, argv + 3, 2, "sessiongate.pset");
-    return call_ok(&call);
+    return set_all(&call, argv + 3, 2, "sessiongate.pset");
 }
 
 int cmd_pmset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
@@ -83,8 +82,7 @@ int cmd_pmset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         !call_check_payloads(&call, argv + 3, argc - 3) || !call_requires_session(&call) ||
         !call_check_room(&call, argv + 3, argc - 3))
         return call_refuse(&call);
-    set_all(&call, argv + 3, argc - 3, "sessiongate.pmset");
-    return call_ok(&call);
+    return set_all(&call, argv + 3, argc - 3, "sessiongate.pmset");
 }
 
 int cmd_pget(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
@@ -92,7 +90,7 @@ int cmd_pget(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct call call;
     struct bytes name;
     const struct payload *payload;
-    if (!call_open(&call, ctx, argv, CALL_READ) || !call_check_name(&call, argv[3], &name) ||
+    if (!call_open(&call, ctx, argv, CALL_READ) || !call_check_known_name(&call, argv[3], &name) ||
         !call_requires_session(&call) || !(payload = payload_named(&call, name)))
         return call_refuse(&call);
     reply_data(ctx, payload);
@@ -105,7 +103,7 @@ int cmd_pmget(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct call call;
     struct bytes name;
     bool good = call_open(&call, ctx, argv, CALL_READ);
-    for (int i = 3; good && i < argc; i++) good = call_check_name(&call, argv[i], &name);
+    for (int i = 3; good && i < argc; i++) good = call_check_known_name(&call, argv[i], &name);
     if (!good || !call_requires_session(&call)) return call_refuse(&call);
     RedisModule_ReplyWithArray(ctx, argc - 3);
     for (int i = 3; i < argc; i++) {
@@ -144,8 +142,8 @@ int cmd_pdel(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct call call;
     struct bytes name;
     if (!call_open(&call, ctx, argv, call_write_mode()) ||
-        !call_check_name(&call, argv[3], &name) || !call_requires_session(&call) ||
-        !payload_named(&call, name))
+        !call_check_known_name(&call, argv[3], &name) || !call_requires_session(&call) ||
+        !payload_named(&call, name) || !call_change(&call))
         return call_refuse(&call);
     delete_named(&call, argv[3], "sessiongate.pdel");
     return call_ok(&call);
@@ -155,12 +153,11 @@ int cmd_ppop(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc != 4) return RedisModule_WrongArity(ctx);
     struct call call;
     struct bytes name;
-    const struct payload *payload;
     if (!call_open(&call, ctx, argv, call_write_mode()) ||
-        !call_check_name(&call, argv[3], &name) || !call_requires_session(&call) ||
-        !(payload = payload_named(&call, name)))
+        !call_check_known_name(&call, argv[3], &name) || !call_requires_session(&call) ||
+        !payload_named(&call, name) || !call_change(&call))
         return call_refuse(&call);
-    reply_data(ctx, payload);
+    reply_data(ctx, payload_named(&call, name));
     stats.payload_reads++;
     delete_named(&call, argv[3], "sessiongate.ppop");
     return call_end(&call);

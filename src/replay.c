@@ -99,7 +99,8 @@ int replay_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         times.created_ms = number(argv[4]);
         times.deadline_ms = number(argv[5]);
     }
-    put_all(type_create(key, times), argv + 6, argc - 6);
+    struct session *session = type_create(key, times);
+    if (argc > 6) put_all(session, argv + 6, argc - 6);
     type_expire_at(key, expire_at);
     return done(ctx, key, argv[1]);
 }

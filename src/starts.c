@@ -71,14 +71,14 @@ enum command { START = 1, ADOPT = 2, ROTATE = 4 };
 static int take(struct call *call, RedisModuleString **argv, int argc, enum command command,
                 struct options *options) {
     if (call_is_option(*argv, "MAXTTL"))
-        return take_number(call, argv, argc, 1, config.max_ttl, ERROR_SECONDS, 0,
+        return take_number(call, argv, argc, 1, config.max_ttl, ERROR_MAX_TTL, 0,
                            &options->max_ttl);
     if (command & (START | ADOPT) && call_is_option(*argv, "PAYLOADS"))
         return take_payloads(call, argv, argc, options);
     if (command & START && call_is_option(*argv, "FORMAT"))
         return take_format(call, argv, argc, options);
     if (command & ROTATE && call_is_option(*argv, "TTL"))
-        return take_number(call, argv, argc, 1, config.max_ttl, ERROR_SECONDS, 0, &options->ttl);
+        return take_number(call, argv, argc, 1, config.max_ttl, ERROR_NEW_TTL, 0, &options->ttl);
     if (command & ROTATE && call_is_option(*argv, "GRACE"))
         return take_number(call, argv, argc, 0, CALL_GRACE_MAX, ERROR_GRACE, -1, &options->grace);
     if (command & ROTATE && call_is_option(*argv, "NEWKEY"))
@@ -211,7 +211,7 @@ int cmd_adopt(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         !call_check_room(&call, options.payloads, options.payloads_len))
         return call_refuse(&call);
     if (ttl > 0) {
-        call_change(&call);
+        if (!call_change(&call)) return call_refuse(&call);
         create(ctx, call.token, call.key, argv[3], ttl, &options, "sessiongate.adopt");
         stats.sessions_adopted++;
     }
@@ -240,7 +240,6 @@ static void rotate(struct call *call, RedisModuleString *successor, RedisModuleK
     struct session_times *times = &call->session->times; /* the session moves as it is */
     long long now = RedisModule_Milliseconds();
     long long expire_at = type_expires_at(call->key);
-    call_change(call);
     if (options->ttl) times->ttl = (uint32_t)options->ttl;
     if (options->max_ttl) times->deadline_ms = now + options->max_ttl * 1000;
     if (options->ttl) expire_at = now + options->ttl * 1000;
@@ -272,6 +271,7 @@ int cmd_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         RedisModule_ReplyWithString(ctx, call.token);
         return call_end(&call);
     }
+    if (!call_change(&call)) return call_refuse(&call);
     struct bytes sign_key = options.new_key.at ? options.new_key : call.sign_key;
     bool is_free;
     do {

@@ -27,6 +27,7 @@ static void show(RedisModuleInfoCtx *info, int for_crash_report) {
     /* The server puts the module's name before the section's and each field's. */
     RedisModule_InfoAddSection(info, "");
     RedisModule_InfoAddFieldCString(info, "version", SESSIONGATE_VERSION);
+    RedisModule_InfoAddFieldCString(info, "build", SESSIONGATE_BUILD);
     RedisModule_InfoAddFieldULongLong(info, "sessions_live", type_sessions_live());
 #define X(name) RedisModule_InfoAddFieldULongLong(info, #name, stats.name);
     STATS_LIST(X)

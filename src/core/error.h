@@ -12,9 +12,10 @@
     X(ERROR_SIGN_KEY_EMPTY, "ERR", "<sign_key> is empty") \
     X(ERROR_NEW_SIGN_KEY_EMPTY, "ERR", "<new_sign_key> is empty") \
     X(ERROR_TTL, "ERR", "<ttl> is not a whole number of seconds from 0 to %lld") \
-    X(ERROR_SECONDS, "ERR", "<seconds> is not a whole number from 1 to %lld") \
-    X(ERROR_GRACE, "ERR", "the <seconds> of GRACE are not a whole number from 0 to %lld") \
-    X(ERROR_MINAGE, "ERR", "the <seconds> of MINAGE are not a whole number from 0 to %lld") \
+    X(ERROR_NEW_TTL, "ERR", "<ttl> is not a whole number of seconds from 1 to %lld") \
+    X(ERROR_MAX_TTL, "ERR", "<max_ttl> is not a whole number of seconds from 1 to %lld") \
+    X(ERROR_GRACE, "ERR", "<grace> is not a whole number of seconds from 0 to %lld") \
+    X(ERROR_MINAGE, "ERR", "<minage> is not a whole number of seconds from 0 to %lld") \
     X(ERROR_TOKEN_EMPTY, "ERR", "<token> is empty") \
     X(ERROR_TOKEN_FORM, "BADTOKEN", "<token> is not of a token's form") \
     X(ERROR_SIGNATURE, "BADSIGNATURE", "<token> is not signed with <sign_key>") \

@@ -194,7 +194,7 @@ def test_max_ttl_holds_for_every_command_that_takes_a_ttl(r):
         assert error_code(sg, r, "ADOPT", signed(id=b"%016d" % ttl), ttl) == code
         assert error_code(sg, r, "ADOPT", signed(id=b"%015da" % ttl), 60, "MAXTTL", ttl) == code
         assert error_code(expire, r, token, ttl) == code
-        assert error_code(sg, r, "TOUCH", token, "MINAGE", ttl) == code
+        assert error_code(sg, r, "TOUCH", token, "MINAGE", ttl) is None
         assert error_code(sg, r, "ROTATE", start(r), "TTL", ttl) == code
         assert error_code(sg, r, "ROTATE", start(r), "MAXTTL", ttl) == code
 
@@ -302,13 +302,24 @@ def test_a_session_that_exceeds_lowered_limits_is_touched_rotated_copied_and_rel
         assert 60 < sg(r, "TTL", each) <= 1000
 
 
-def test_a_name_beyond_a_lowered_limit_is_shown_by_pgetall_alone(r):
+def test_a_name_beyond_a_lowered_limit_is_read_and_deleted_but_not_set(r):
     token = start(r)
-    pset(r, token, b"n" * 20, b"d")
+    pset(r, token, b"n" * 200, b"d")
+    set_parameter(r, "max-payload-name", 10)
+    assert error_code(pset, r, token, b"n" * 200, b"e") == "ERR"
+    for command in ("PGET", "PMGET", "PDEL"):
+        assert error_code(sg, r, command, token, b"n" * 200) is None
+    assert payloads(r, token) == {}
+
+
+def test_a_name_longer_than_promised_is_shown_by_pgetall_alone_once_the_limit_is_lowered(r):
+    set_parameter(r, "max-payload-name", 201)
+    token = start(r)
+    pset(r, token, b"n" * 201, b"d")
     set_parameter(r, "max-payload-name", 10)
     for command in ("PGET", "PMGET", "PDEL", "PPOP"):
-        assert error_code(sg, r, command, token, b"n" * 20) == "ERR"
-    assert payloads(r, token) == {b"n" * 20: b"d"}
+        assert error_code(sg, r, command, token, b"n" * 201) == "ERR"
+    assert payloads(r, token) == {b"n" * 201: b"d"}
 
 
 def test_a_replica_takes_what_its_master_allows(server, r, replica_of):
