@@ -1,0 +1,303 @@
+"""What each command sends to replicas and writes to the AOF, to the argument; effects.h says it."""
+
+import pytest
+
+from features import info, sg, signed_v2
+from harness import KEY, Stream, end, expire, pset, signed, start
+
+AOF = {"appendonly": "yes", "appendfsync": "always", "auto_aof_rewrite_percentage": 0}
+
+
+@pytest.fixture
+def stream(server, r):
+    with Stream(server) as stream:
+        stream.commands()
+        yield stream
+
+
+def number(value):
+    return b"%d" % value
+
+
+def expiry(r, token):
+    return number(r.execute_command("PEXPIRETIME", token))
+
+
+def start_of(r, token, *payloads):
+    """The effect that a session was started or adopted by, in its long form."""
+    about = info(r, token)
+    return [b"SESSIONGATE.REPLAY.START", token, expiry(r, token), number(about["idle"] // 1000),
+            number(about["created"]), number(about["deadline"]), *payloads]
+
+
+def rotate_of(r, old, new, alias):
+    about = info(r, new)
+    return [b"SESSIONGATE.REPLAY.ROTATE", old, new, expiry(r, new), number(about["deadline"]),
+            number(about["idle"] // 1000), alias]
+
+
+def test_start_and_adopt_send_a_session_as_a_whole(r, stream):
+    token = sg(r, "START", 770, "MAXTTL", 77, "PAYLOADS", 2, b"n\0", b"d\r\n", b"m", b"d")
+    assert stream.commands() == [start_of(r, token, b"n\0", b"d\r\n", b"m", b"d")]
+    token = sg(r, "START", 77, "MAXTTL", 770)
+    assert stream.commands() == [start_of(r, token)]
+    for token in (signed(), signed_v2()):
+        sg(r, "ADOPT", token, 77, "PAYLOADS", 1, b"n", b"d", "MAXTTL", 770)
+        assert stream.commands() == [start_of(r, token, b"n", b"d")]
+
+
+def test_a_start_without_a_deadline_and_payloads_is_sent_in_a_short_form(r, stream):
+    token = sg(r, "START", 77, "FORMAT", "v2")
+    assert stream.commands() == [start_of(r, token)[:4]]
+    about = info(r, token)
+    assert about["created"] + 77_000 == int(expiry(r, token)) and about["deadline"] == 0
+    sg(r, "ADOPT", signed(), 77, "PAYLOADS", 0)
+    assert stream.commands() == [start_of(r, signed())[:4]]
+
+
+def test_commands_on_payloads_send_payloads(r, stream):
+    token = start(r)
+    stream.commands()
+    pset_of = [b"SESSIONGATE.REPLAY.PSET", token]
+    sg(r, "PMSET", token, b"a", b"1", b"\0", b"\r\n", b"a", b"2")
+    assert stream.commands() == [[*pset_of, b"a", b"1", b"\0", b"\r\n", b"a", b"2"]]
+    sg(r, "PSET", token, b"a", b"3", b"XX")
+    sg(r, "PSET", token, b"b", b"4", b"NX")
+    assert stream.commands() == [[*pset_of, b"a", b"3"], [*pset_of, b"b", b"4"]]
+    sg(r, "PPOP", token, b"\0")
+    assert stream.commands() == [[b"SESSIONGATE.REPLAY.PDEL", token, b"\0"]]
+
+
+def test_expire_sends_the_cut_time_and_the_whole_ttl(r, stream):
+    token = sg(r, "START", 60, "MAXTTL", 100)
+    stream.commands()
+    for ttl in (50, 1000):
+        expire(r, token, ttl)
+        assert stream.commands() == [
+            [b"SESSIONGATE.REPLAY.EXPIRE", token, expiry(r, token), number(ttl)]]
+
+
+def test_touch_sends_the_new_time(r, stream):
+    token = start(r)
+    r.pexpire(token, 5000)
+    stream.commands()
+    sg(r, "TOUCH", token)
+    assert stream.commands() == [[b"PEXPIREAT", token, expiry(r, token)]]
+
+
+def test_a_rotation_is_sent_as_one_step(r, stream):
+    token = start(r)
+    stream.commands()
+    new = sg(r, "ROTATE", token)
+    assert stream.commands() == [rotate_of(r, token, new, b"0")]
+    newer = sg(r, "ROTATE", new, "GRACE", 100, "TTL", 500, "MAXTTL", 300, "NEWKEY", KEY)
+    assert stream.commands() == [rotate_of(r, new, newer, expiry(r, new))]
+
+
+def test_a_write_through_an_alias_is_sent_for_the_successor(r, stream):
+    old = start(r)
+    new = sg(r, "ROTATE", old, "GRACE", 100)
+    newest = sg(r, "ROTATE", new, "GRACE", 100)
+    stream.commands()
+    pset(r, old, b"n", b"d")
+    sg(r, "PPOP", new, b"n")
+    expire(r, old, 99)
+    assert stream.commands() == [
+        [b"SESSIONGATE.REPLAY.PSET", newest, b"n", b"d"],
+        [b"SESSIONGATE.REPLAY.PDEL", newest, b"n"],
+        [b"SESSIONGATE.REPLAY.EXPIRE", newest, expiry(r, newest), b"99"]]
+    r.pexpire(newest, 5000)
+    stream.commands()
+    sg(r, "TOUCH", old)
+    assert stream.commands() == [[b"PEXPIREAT", newest, expiry(r, newest)]]
+    end(r, old)
+    [[name, *tokens]] = stream.commands()
+    assert name == b"UNLINK" and tokens[0] == newest and set(tokens) == {old, new, newest}
+
+
+def test_what_changes_nothing_sends_nothing(r, stream):
+    token = sg(r, "START", 1000, "PAYLOADS", 1, b"n", b"d")
+    alias = sg(r, "START", 1000)
+    sg(r, "ROTATE", alias, "GRACE", 100)
+    stream.commands()
+    for command, *rest in (("PGETALL",), ("PMGET", b"n", b"m"), ("TTL",), ("INFO",),
+                           ("PSET", b"n", b"x", b"NX"), ("PSET", b"m", b"x", b"XX"),
+                           ("TOUCH", "MINAGE", 60)):
+        sg(r, command, token, *rest)
+    sg(r, "ROTATE", alias, "GRACE", 100)
+    sg(r, "START", 0, "PAYLOADS", 1, b"n", b"d")
+    sg(r, "ADOPT", signed(), 0, "PAYLOADS", 1, b"n", b"d")
+    assert stream.commands() == []
+
+
+def test_a_transaction_sends_the_effects_in_order(r, stream):
+    token = start(r)
+    stream.commands()
+    with r.pipeline(transaction=True) as transaction:
+        for command, *rest in (("PMSET", b"a", b"1", b"b", b"2"), ("PGETALL",), ("PPOP", b"a"),
+                               ("ROTATE", "GRACE", 100), ("PSET", b"c", b"3"), ("END",)):
+            transaction.execute_command("SESSIONGATE." + command, KEY, token, *rest)
+        new = transaction.execute()[3]
+    sent = stream.commands()
+    alias = sent[3]
+    assert alias[:3] == [b"SESSIONGATE.REPLAY.ROTATE", token, new]
+    assert sent == [
+        [b"MULTI"], [b"SESSIONGATE.REPLAY.PSET", token, b"a", b"1", b"b", b"2"],
+        [b"SESSIONGATE.REPLAY.PDEL", token, b"a"], alias,
+        [b"SESSIONGATE.REPLAY.PSET", new, b"c", b"3"], [b"UNLINK", new, token], [b"EXEC"]]
+
+
+# What follows a server ---------------------------------------------------------------------------
+
+def write_everything(r, round=0):
+    """Every command that writes, in ways that leave a session and in ways that do not."""
+    for form in ("v1", "v2"):
+        options = "FORMAT", form, "MAXTTL", 5000, "PAYLOADS", 2, b"n", b"d", b"\0", b"\r\n"
+        tokens = [sg(r, "START", 1000, *options) for _ in range(12)]
+        sg(r, "PMSET", tokens[0], b"n", b"changed", b"m", b"x" * 100_000)
+        sg(r, "PSET", tokens[1], b"new", b"d", b"NX")
+        sg(r, "PSET", tokens[1], b"n", b"changed", b"XX")
+        sg(r, "PPOP", tokens[2], b"n")
+        expire(r, tokens[3], 10_000)
+        expire(r, tokens[4], 10)
+        sg(r, "TOUCH", tokens[4])
+        r.pexpire(tokens[5], 5000)
+        sg(r, "TOUCH", tokens[5])
+        sg(r, "ROTATE", tokens[6])
+        sg(r, "ROTATE", tokens[7], "GRACE", 300, "TTL", 50, "MAXTTL", 40, "NEWKEY", b"new")
+        sg(r, "ROTATE", sg(r, "ROTATE", tokens[8], "GRACE", 100), "GRACE", 200)
+        pset(r, tokens[8], b"through", b"an alias")
+        sg(r, "PPOP", tokens[8], b"n")
+        expire(r, tokens[8], 77)
+        sg(r, "ROTATE", tokens[9], "GRACE", 300)
+        end(r, tokens[9])
+        end(r, tokens[10])
+        new = sg(r, "ROTATE", tokens[11], "GRACE", 300)
+        expire(r, new, 0)  # leaves an alias without a successor
+    sg(r, "ADOPT", signed(KEY, b"Adopted00000000%d" % round), 100, "MAXTTL", 50,
+       "PAYLOADS", 1, b"n", b"d")
+    sg(r, "ADOPT", signed_v2(KEY, b"Adopted00000000000000%d" % round), 100)
+    with r.pipeline(transaction=True) as transaction:
+        token = signed_v2(KEY, b"InATransaction0000000%d" % round)
+        sg(transaction, "ADOPT", token, 100, "PAYLOADS", 1, b"n", b"d")
+        sg(transaction, "ROTATE", token, "GRACE", 100)
+        sg(transaction, "PMSET", token, b"n", b"changed", b"m", b"d")
+        transaction.execute()
+
+
+def commands_in(text):
+    """The commands of an AOF file."""
+    found, position = [], 0
+    while position < len(text):
+        end = text.index(b"\r\n", position)
+        line, position = text[position:end], end + 2
+        if line.startswith(b"#"):
+            continue
+        assert line.startswith(b"*")
+        command = []
+        for _ in range(int(line[1:])):
+            end = text.index(b"\r\n", position)
+            length, position = int(text[position + 1:end]), end + 2
+            command.append(text[position:position + length])
+            position += length + 2
+        found.append(command)
+    return found
+
+
+def test_the_aof_holds_exactly_what_replicas_get(make_server):
+    server = make_server(aof_use_rdb_preamble="no", **AOF)
+    with Stream(server) as stream:
+        stream.commands()
+        write_everything(server.client())
+        sent = stream.commands()
+    assert len(sent) > 70
+    [file] = (server.directory / "appendonlydir").glob("*.incr.aof")
+    written = commands_in(file.read_bytes())
+    assert [command for command in written if command[0] != b"SELECT"] == sent
+
+
+def test_a_replica_holds_what_its_master_holds_after_every_command(make_server, replica_of):
+    master = make_server()
+    replica = replica_of(master, **AOF)
+    second = replica_of(replica)
+    write_everything(master.client())
+    held = master.sessions()
+    assert len(held) > 20
+    for each in (replica, second):
+        each.wait_synced()
+        assert each.sessions() == held
+    late = replica_of(master)
+    assert late.sessions() == held
+    replica.wait_saved()
+    replica.kill9()
+    master.stop()
+    del replica.config["replicaof"]
+    replica.start()
+    assert replica.sessions() == held, "the replica's own AOF"
+
+
+@pytest.mark.parametrize("preamble", ["yes", "no"])
+def test_a_restarted_server_holds_what_it_held_after_every_command(make_server, preamble):
+    server = make_server(aof_use_rdb_preamble=preamble, **AOF)
+    for round in range(2):  # from effects alone, then from a rewritten base and effects
+        write_everything(server.client(), round)
+        held = server.sessions()
+        server.kill9()
+        server.start()
+        assert server.sessions() == held
+        server.client().bgrewriteaof()
+        server.wait_saved()
+    server.kill9()
+    server.start()  # from the rewritten base alone
+    assert server.sessions() == held
+
+
+def test_a_rewritten_aof_holds_sessions_as_their_effects(make_server):
+    server = make_server(aof_use_rdb_preamble="no", **AOF)
+    r = server.client()
+    token = sg(r, "START", 1000, "MAXTTL", 5000, "PAYLOADS", 1, b"n", b"d")
+    alias = start(r)
+    successor = sg(r, "ROTATE", alias, "GRACE", 300)
+    r.bgrewriteaof()
+    server.wait_saved()
+    [file] = (server.directory / "appendonlydir").glob("*.base.aof")
+    commands = commands_in(file.read_bytes())
+    for command in commands:
+        if command[0] == b"SESSIONGATE.REPLAY.START":
+            expected = start_of(r, command[1])
+            expected[2] = b"0"  # the server adds the time of expiry itself
+            assert command == expected
+    assert [b"SESSIONGATE.REPLAY.PSET", token, b"n", b"d"] in commands
+    assert [b"SESSIONGATE.REPLAY.ALIAS", alias, successor] in commands
+    for each in (token, alias, successor):
+        assert [b"PEXPIREAT", each, expiry(r, each)] in commands
+    assert len([command for command in commands if command[0] != b"SELECT"]) == 7
+
+
+def test_a_replica_that_differs_takes_every_effect(make_server, replica_of):
+    """An effect creates or overwrites: a replica cannot refuse its master."""
+    master = make_server()
+    replica = replica_of(master, replica_read_only="no")
+    r, theirs = master.client(), replica.client()
+    for spoil in (theirs.delete, lambda token: theirs.set(token, "x", px=1000)):
+        tokens = [sg(r, "START", 1000, "MAXTTL", 5000, "PAYLOADS", 1, b"n", b"d") for _ in range(6)]
+        replica.wait_synced()
+        for token in tokens:
+            spoil(token)
+        sg(r, "PMSET", tokens[0], b"n", b"new", b"m", b"d")
+        sg(r, "PPOP", tokens[1], b"n")
+        expire(r, tokens[2], 99)
+        rotated = sg(r, "ROTATE", tokens[3], "GRACE", 100)
+        sg(r, "ROTATE", tokens[4])
+        r.pexpire(tokens[5], 5000)
+        sg(r, "TOUCH", tokens[5])
+        replica.wait_synced()
+        assert sg(theirs, "PMGET", tokens[0], b"n", b"m") == [b"new", b"d"]
+        assert sg(theirs, "PGETALL", tokens[1]) == sg(theirs, "PGETALL", tokens[2]) == []
+        assert sg(theirs, "PGETALL", tokens[3]) == sg(theirs, "PGETALL", rotated) == []
+        assert theirs.exists(tokens[4]) == 0
+        for token in (tokens[2], tokens[3], rotated):
+            assert expiry(theirs, token) == expiry(r, token)
+        assert info(theirs, rotated)["deadline"] == info(r, rotated)["deadline"]
+    assert replica.info("replication")["master_link_status"] == "up"
+    assert "error to its master" not in replica.log()
