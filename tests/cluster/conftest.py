@@ -7,7 +7,7 @@ from cluster import Cluster, ask
 
 @pytest.fixture
 def make_cluster(new_server):
-    """Makes a Cluster of the server under test: make_cluster(masters=2). All are closed in the end."""
+    """Makes a Cluster of the server under test: make_cluster(masters=2). All are closed after."""
     made = []
 
     def make(**options):
@@ -49,7 +49,7 @@ def cluster(kept_clusters, new_server):
 
 @pytest.fixture
 def lopsided(kept_clusters, new_server):
-    """Masters without replicas: the first has 64 slots, the second one slot, the third none, and the
-    fourth has all others."""
+    """Masters without replicas: the first has 64 slots, the second one slot, the third none, and
+    the fourth has all others."""
     yield from shared(kept_clusters, "lopsided", new_server, masters=4, replicas=0,
                       shares=[64, 1, 0, 16384 - 65])

@@ -1,19 +1,21 @@
 """Load on a cluster, and the checker of what it is answered.
 
 Each session is written by one writer, one call at a time, so its history is a list of operations,
-and what it is now is decided by how many of them, from the first, stand. At least `sure` of them do,
-and at most all that were sent. A read is right if some number in that range explains its answer:
+and what it is now is decided by how many of them, from the first, stand. At least `sure` of them
+do, and at most all that were sent. A read is right if some number in that range explains its
+answer:
 
     operations   START   PSET a=1   PSET b=1   PDEL a   EXPIRE 5        (EXPIRE: not yet answered)
     may stand                                  4 ..... 5                (sure = 4)
-    b            right: its data, or NOSESSION if five seconds after the EXPIRE was sent have gone by
+    b            right: its data; or NOSESSION, if 5 s have gone by since the EXPIRE was sent
     a            right: NOPAYLOAD, or the same NOSESSION
 
 An operation is sure when it was acknowledged, and, on a load that waits, when WAIT then said on the
-same connection that a replica has it: that is all that a cluster promises to keep through a failover,
-and only where that replica is the one promoted (so give each master one). An operation that is not
-sure ends its session's history: nothing more is written to it, since the operation might come into force
-at any later moment, or what followed it might be kept without it. The session is still read.
+same connection that a replica has it: that is all that a cluster promises to keep through a
+failover, and only where that replica is the one promoted (so give each master one). An operation
+that is not sure ends its session's history: nothing more is written to it, since the operation
+might come into force at any later moment, or what followed it might be kept without it. The session
+is still read.
 
 A wrong answer breaks one of these sentences, or is an error that no cluster client handles:
 """
@@ -41,11 +43,11 @@ UNUSED_NAME = b"never set"
 LIFE = 40  # operations after which a session is written no more
 POOL = 60  # sessions that one writer keeps
 CLOCK = 0.002  # seconds; servers count whole milliseconds
-DRIFT = 1.0  # seconds for resharding: MIGRATE sends the TTL that is left, so the time on the way is added
+DRIFT = 1.0  # seconds; MIGRATE sends the TTL that is left, so the time on the way is added
 
 
 class Operation:
-    """`over` is the earliest and the latest moment at which a START or EXPIRE lets the session end."""
+    """`over`: the earliest and the latest moment at which a START or EXPIRE ends the session."""
 
     def __init__(self, kind, name=None, size=0, over=None):
         self.kind, self.name, self.size, self.over = kind, name, size, over
@@ -131,7 +133,10 @@ class RedisPy:
         try:
             reply = self.client.execute_command(*command, **keywords)
         except redis.ResponseError as error:
-            return Wire.Error(error)
+            answer = Wire.Error(error)
+            if token is None and answer.code == "NOSLOT":  # so another master is to be asked
+                return self.read(token, *command)
+            return answer
         return reply.decode() if reply == b"OK" else reply
 
     def write(self, token, *command):
@@ -168,7 +173,8 @@ class Load:
         self.stopping = threading.Event()
         self.threads = [threading.Thread(target=self._run, args=(Writer, f"{seed} writer {number}"))
                         for number in range(writers)]
-        self.threads += [threading.Thread(target=self._run, args=(Reader, f"{seed} reader {number}"))
+        self.threads += [threading.Thread(target=self._run,
+                                          args=(Reader, f"{seed} reader {number}"))
                          for number in range(readers)]
 
     def __enter__(self):
@@ -204,7 +210,8 @@ class Load:
             reader.close()
 
     def assert_right(self):
-        texts = [f"{sentence}: {text}" for sentence in SENTENCES for text in self.broken[sentence][:3]]
+        texts = [f"{sentence}: {text}" for sentence in SENTENCES
+                 for text in self.broken[sentence][:3]]
         assert not texts, "\n".join([f"seed {self.seed}; handled {self.handled}", *texts])
 
     def count(self, what, more=1):
@@ -394,5 +401,6 @@ class Reader(Worker):
 
 def where(session):
     """The session's history in words."""
-    words = [f"{each.kind} {each.name!r:.12}" if each.name else each.kind for each in session.history]
+    words = [f"{each.kind} {each.name!r:.12}" if each.name else each.kind
+             for each in session.history]
     return f"(after {', '.join(words[-6:])})"

@@ -3,8 +3,15 @@
 import pytest
 
 from cluster import ask, held
+from conftest import shared
 from harness import KEY
 from load import Load
+
+
+@pytest.fixture
+def mortal(kept_clusters, new_server):
+    """A cluster that soon notices when a master is gone."""
+    yield from shared(kept_clusters, "mortal", new_server, timeout_ms=2000)
 
 
 def assert_kept(load, cluster):
@@ -13,8 +20,9 @@ def assert_kept(load, cluster):
     assert cluster.unequal() == []
 
 
+@pytest.mark.slow
 def test_failovers_by_order_under_load_lose_no_acknowledged_write(cluster):
-    # Ordered, a failover waits until the replica has all that its master acknowledged: no WAIT here.
+    # Ordered, a failover waits until the replica has all that its master acknowledged: no WAIT.
     with Load(cluster.ports(), "ordered") as load:
         for master in cluster.masters():
             load.wait_writes(150)
@@ -25,34 +33,34 @@ def test_failovers_by_order_under_load_lose_no_acknowledged_write(cluster):
 
 
 @pytest.mark.slow
-def test_the_death_of_a_master_under_load_loses_nothing_that_was_waited_for(cluster):
-    master = cluster.masters()[0]
-    replica = cluster.replica(master)
-    with Load(cluster.ports(), "killed", waits=True) as load:
+def test_the_death_of_a_master_under_load_loses_nothing_that_was_waited_for(mortal):
+    master = mortal.masters()[0]
+    replica = mortal.replica(master)
+    with Load(mortal.ports(), "killed", waits=True) as load:
         load.wait_writes(300)
         master.kill9()
-        cluster.wait_promoted(replica)
+        mortal.wait_promoted(replica)
         load.wait_writes(150)
         master.start()  # without its data: it was not told to save any
-        cluster.wait_whole()
+        mortal.wait_whole()
         load.wait_writes(150)
-    assert_kept(load, cluster)
+    assert_kept(load, mortal)
     assert load.handled["no answer"] > 0
 
 
 @pytest.mark.slow
-def test_a_master_that_wakes_up_overtaken_loses_nothing_that_was_waited_for(cluster):
-    master = cluster.masters()[0]
-    replica = cluster.replica(master)
-    with Load(cluster.ports(), "asleep", waits=True, timeout=1) as load:
+def test_a_master_that_wakes_up_overtaken_loses_nothing_that_was_waited_for(mortal):
+    master = mortal.masters()[0]
+    replica = mortal.replica(master)
+    with Load(mortal.ports(), "asleep", waits=True, timeout=1) as load:
         load.wait_writes(300)
         master.pause()
-        cluster.wait_promoted(replica)
+        mortal.wait_promoted(replica)
         load.wait_writes(50)
         master.resume()
-        cluster.wait_whole()
+        mortal.wait_whole()
         load.wait_writes(150)
-    assert_kept(load, cluster)
+    assert_kept(load, mortal)
     assert load.handled["no answer"] > 0
 
 

@@ -65,7 +65,8 @@ def test_redis_cli_routes_each_command_by_the_token_from_any_node(cluster):
 
 def calls_on(token):
     """Each command but START, on that token."""
-    return [("SESSIONGATE.PGET", KEY, token, b"n"), ("SESSIONGATE.PSET", KEY, token, b"n", b"other"),
+    return [("SESSIONGATE.PGET", KEY, token, b"n"),
+            ("SESSIONGATE.PSET", KEY, token, b"n", b"other"),
             ("SESSIONGATE.EXPIRE", KEY, token, 5), ("SESSIONGATE.PDEL", KEY, token, b"n"),
             ("SESSIONGATE.END", KEY, token)]
 

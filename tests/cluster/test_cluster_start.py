@@ -1,4 +1,4 @@
-"""START where it cannot make a session, and where a server might put it into a wrong slot's table."""
+"""START where it can make no session, and where a server might put one into a wrong slot."""
 
 import contextlib
 
@@ -38,6 +38,15 @@ def test_a_node_with_one_slot_starts_sessions_there_or_answers_noslot(lopsided):
     assert ask(node, "CLUSTER", "COUNTKEYSINSLOT", 64) == ask(node, "DBSIZE") == 3
 
 
+def assert_in_slots(answers, slots):
+    """START answered tokens of these slots, and nothing else but NOSLOT now and then: with few
+    slots a busy machine may run out of time before one is found."""
+    tokens = [answer for answer in answers if isinstance(answer, bytes)]
+    assert len(tokens) > len(answers) / 2
+    assert {slot_of(token) for token in tokens} <= set(slots)
+    assert {answer.code for answer in answers if isinstance(answer, Wire.Error)} <= {"NOSLOT"}
+
+
 @contextlib.contextmanager
 def configured(node, name, value):
     _, before = ask(node, "CONFIG", "GET", name)
@@ -59,7 +68,8 @@ def without_slots(node, first, last):
 
 
 def wait_state(node, state):
-    wait_for(lambda: info(node, "cluster")["cluster_state"] == state, 30, f"{node} in state {state}")
+    wait_for(lambda: info(node, "cluster")["cluster_state"] == state, 30,
+             f"{node} in state {state}")
 
 
 def test_start_answers_clusterdown_while_the_cluster_is_down(lopsided):
@@ -93,8 +103,8 @@ def test_start_goes_on_where_full_coverage_is_not_required_and_avoids_slots_of_n
     with configured(node, "cluster-require-full-coverage", "no"), without_slots(node, 0, 31):
         wait_state(node, "ok")
         with node.wire() as wire:
-            tokens = wire.pipeline([START] * 100)
-        assert {slot_of(token) for token in tokens} <= set(range(32, 64))
+            answers = wire.pipeline([START] * 100)
+        assert_in_slots(answers, range(32, 64))
 
 
 @pytest.mark.slow
@@ -272,8 +282,8 @@ def leaving(lopsided):
 def test_start_never_takes_a_slot_that_is_moving_away(leaving):
     source, _ = leaving(range(32))
     with source.wire() as wire:
-        tokens = wire.pipeline([START] * 200)
-    assert {slot_of(token) for token in tokens} <= set(range(32, 64))
+        answers = wire.pipeline([START] * 200)
+    assert_in_slots(answers, range(32, 64))
 
 
 def test_start_never_takes_a_slot_that_is_still_arriving(leaving):
