@@ -77,6 +77,7 @@ prometheus-redis-exporter
 readonly TO_TEST_IMAGES='
 buildah
 debootstrap
+iproute2        command -v ip
 debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
 '
 readonly SERVICES='redis-server prometheus-redis-exporter'
