@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import harness
-from harness import Server
+from harness import Server, wait_linked
 
 
 def pytest_addoption(parser):
@@ -129,12 +129,6 @@ def server(module_server):
 def r(server):
     """A redis-py client of the shared server; replies are bytes."""
     return server.client()
-
-
-def wait_linked(replica):
-    harness.wait_for(lambda: replica.info("replication").get("master_link_status") == "up", 30,
-                     f"{replica} linked with its master")
-    replica.wait_synced()
 
 
 def close_all(servers):

@@ -121,6 +121,13 @@ class Parser(redis.connection.PythonParser):
         return error
 
 
+def wait_linked(replica):
+    """Wait until the replica follows its master, and has what the master had."""
+    wait_for(lambda: replica.info("replication").get("master_link_status") == "up", 30,
+             f"{replica} linked with its master")
+    replica.wait_synced()
+
+
 # Ports -------------------------------------------------------------------------------------------
 
 class Port:

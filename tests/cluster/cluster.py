@@ -386,3 +386,17 @@ class Client:
         if isinstance(answer, list):
             for first, last, master, *_ in answer:
                 self.owners[first:last + 1] = [master[1]] * (last - first + 1)
+
+
+def shared(kept, name, new_server, **options):
+    """Yield the cluster of that name, empty and whole; whoever finds it not whole makes it anew."""
+    if name in kept and not kept[name].is_whole():
+        kept.pop(name).close()
+    if name not in kept:
+        kept[name] = Cluster(new_server, **options)
+    cluster = kept[name]
+    for master in cluster.masters():
+        ask(master, "FLUSHALL")
+    cluster.wait_whole()
+    yield cluster
+    cluster.wait_whole()

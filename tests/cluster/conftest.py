@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster import Cluster, ask
+from cluster import Cluster, shared
 
 
 @pytest.fixture
@@ -25,20 +25,6 @@ def kept_clusters():
     yield kept
     for cluster in kept.values():
         cluster.close()
-
-
-def shared(kept, name, new_server, **options):
-    """Yield the cluster of that name, empty and whole; whoever finds it not whole makes it anew."""
-    if name in kept and not kept[name].is_whole():
-        kept.pop(name).close()
-    if name not in kept:
-        kept[name] = Cluster(new_server, **options)
-    cluster = kept[name]
-    for master in cluster.masters():
-        ask(master, "FLUSHALL")
-    cluster.wait_whole()
-    yield cluster
-    cluster.wait_whole()
 
 
 @pytest.fixture

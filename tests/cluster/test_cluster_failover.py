@@ -2,8 +2,7 @@
 
 import pytest
 
-from cluster import ask, held
-from conftest import shared
+from cluster import ask, held, shared
 from harness import KEY
 from load import Load
 

@@ -6,8 +6,7 @@ sixth session moves.
 
 import pytest
 
-from cluster import ask, held, info, misplaced, node_id, slot_of, slots_of
-from conftest import shared
+from cluster import ask, held, info, misplaced, node_id, shared, slot_of, slots_of
 from harness import KEY, Wire, wait_for
 from load import DRIFT, Load, RedisPy
 

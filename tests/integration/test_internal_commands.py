@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from conftest import wait_linked
-from harness import (KEY, Wire, error_code, is_internal, pget, pset, signed, start, wait_for)
+from harness import (KEY, Wire, error_code, is_internal, pget, pset, signed, start, wait_for,
+                     wait_linked)
 
 TOKEN = signed(KEY, b"ForgedSession000")
 

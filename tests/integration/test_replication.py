@@ -4,9 +4,8 @@ import time
 
 import pytest
 
-from conftest import wait_linked
 from harness import (KEY, Stream, end, error_code, expire, is_token, pdel, pget, pset, start,
-                     wait_for)
+                     wait_for, wait_linked)
 
 AOF = {"appendonly": "yes", "appendfsync": "always"}
 

@@ -4,8 +4,7 @@ import secrets
 
 import pytest
 
-from conftest import wait_linked
-from harness import KEY, Stream, Wire, is_internal, is_token, signed, start
+from harness import KEY, Stream, Wire, is_internal, is_token, signed, start, wait_linked
 
 
 @pytest.fixture
