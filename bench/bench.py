@@ -25,12 +25,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def positive(kind):
-    def parse(text):
+    def number(text):
         value = kind(text)
         if value <= 0:
             raise ValueError
         return value
-    return parse
+    return number
 
 
 def arguments():

@@ -134,12 +134,8 @@ def bulk(scratch):
     rounds = 1 if Settings.quick else 3
     data = text_of(100)
     tokens = scratch / "tokens"
-    times, sizes = {}, {}
+    times, cpu, sizes = {}, {}, {}  # {what: {which: [seconds, ...]}}, and {(file, which): bytes}
     config = {"aof_use_rdb_preamble": "no", "auto_aof_rewrite_percentage": 0}
-
-    def note(what, which, seconds):
-        times.setdefault(what, {}).setdefault(which, []).append(seconds)
-        measure.log.figure(what, f"{which}, s", f"{seconds:.3f}", len(times[what][which]) - 1)
 
     with Server(**config) as ours, Server(**config) as theirs:
         servers = {"sessions": ours, "hashes": theirs}
@@ -151,27 +147,37 @@ def bulk(scratch):
             for number_of_round in range(rounds):
                 for which, server in list(servers.items())[::-1 if number_of_round % 2 else 1]:
                     measure.log.progress(f"bulk: {what}, {which}")
-                    note(what, which, act(server))
+                    for kind, seconds in zip((times, cpu), act(server)):
+                        kind.setdefault(what, {}).setdefault(which, []).append(seconds)
+                        label = f"{which}, s" + (" of CPU" if kind is cpu else "")
+                        measure.log.figure(what, label, f"{seconds:.3f}", number_of_round)
+
+        # Each of these returns seconds, and seconds of CPU where one thread does it all.
 
         def save(server):
-            return timed(lambda: server.call("SAVE"))
+            before = server.cpu_ns()[0]
+            seconds = timed(lambda: server.call("SAVE"))
+            return seconds, (server.cpu_ns()[0] - before) / 1e9
 
         def reload(server):
             server.stop()
             server.start()
-            assert server.client.dbsize() == number
-            return float(re.findall(r"DB loaded from [a-z -]+: ([\d.]+) seconds", server.log())[-1])
+            ran = server.cpu_ns()[0] / 1e9
+            if server.client.dbsize() != number:
+                raise RuntimeError(f"of {number} keys {server.client.dbsize()} were loaded")
+            logged = re.findall(r"DB loaded from [a-z -]+: ([\d.]+) seconds", server.log())
+            return float(logged[-1]), ran
 
         def synchronise(server):
             with Server(core=CLIENT_CORE) as replica:
-                return timed(lambda: replica.follow(server))
+                return (timed(lambda: replica.follow(server)),)
 
         def rewrite(server):
             def act():
                 server.call("BGREWRITEAOF")
                 wait_for(lambda: not server.client.info("persistence")["aof_rewrite_in_progress"],
                          "the AOF rewritten")
-            return timed(act)
+            return (timed(act),)
 
         each("RDB save", save)
         for which, server in servers.items():
@@ -191,23 +197,28 @@ def bulk(scratch):
         each("AOF load", reload)
     rows, lines = [], {"sessions": ([], []), "hashes": ([], [])}
     for what, found in times.items():
-        paired = measure.ratio([b / a for a, b in zip(found["sessions"], found["hashes"])])
         medians = {which: statistics.median(values) for which, values in found.items()}
-        rows.append([what, *(f"{value:.2f} s" for value in medians.values()), shown(paired)])
+        rows.append([what, *(f"{value:.2f} s" for value in medians.values()),
+                     shown(paired(found)), shown(paired(cpu[what])) if what in cpu else "-"])
         for which, value in medians.items():
             lines[which][0].append(what)
             lines[which][1].append(value)
     for kind in ("RDB", "AOF"):
         mine, other = sizes[kind, "sessions"], sizes[kind, "hashes"]
         rows.append([f"{kind} file", f"{mine / 1e6:.0f} MB", f"{other / 1e6:.0f} MB",
-                     f"{other / mine:.2f}"])
+                     f"{other / mine:.2f}", "-"])
     yield Table(f"Time for {number:,} sessions",
-                ["", "sessions", "hashes", "hashes / sessions"], rows)
+                ["", "sessions", "hashes", "hashes / sessions", "of CPU time"], rows)
     yield Plot("bulk", f"Time for {number:,} sessions, and for as many hashes", "", "seconds",
                lines)
     for what in ("RDB save", "RDB load"):
-        paired = [b / a for a, b in zip(times[what]["sessions"], times[what]["hashes"])]
-        yield Bar(f"{what} of {number:,}, hashes / sessions", statistics.median(paired), 1.00)
+        yield Bar(f"{what} of {number:,}, hashes / sessions", paired(times[what]).median, 1.00,
+                  steadier=paired(cpu[what]).median)
+
+
+def paired(found):
+    """The ratio of hashes to sessions, over rounds."""
+    return measure.ratio([b / a for a, b in zip(found["sessions"], found["hashes"])])
 
 
 def timed(act):
