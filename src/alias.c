@@ -40,16 +40,18 @@ bool alias_create(RedisModuleKey *key, struct bytes successor) {
 }
 
 static void *rdb_load(RedisModuleIO *rdb, int format) {
-    struct alias *alias = NULL;
-    size_t len;
-    char *successor = format == RDB_FORMAT ? RedisModule_LoadStringBuffer(rdb, &len) : NULL;
-    if (successor) alias = make(successor, len);
-    RedisModule_Free(successor);
-    if (!alias)
+    if (format != RDB_FORMAT) {
         RedisModule_LogIOError(rdb, "warning",
-                               "a rotated token is stored in format %d and cannot be read:"
-                               " this SessionGate reads format %d",
+                               "a rotated token is stored in format %d, this SessionGate reads"
+                               " format %d: load a newer module",
                                format, RDB_FORMAT);
+        return NULL;
+    }
+    size_t len;
+    char *successor = RedisModule_LoadStringBuffer(rdb, &len);
+    struct alias *alias = successor ? make(successor, len) : NULL;
+    RedisModule_Free(successor);
+    if (!alias) RedisModule_LogIOError(rdb, "warning", "a stored rotated token is damaged");
     return alias;
 }
 

@@ -32,10 +32,11 @@ static enum error why_missing(RedisModuleKey *key) {
 
 /* A successor that is not here although its alias is: while their slot moves key by key it may be
  * on the other node, which only the server can tell. */
-static enum error why_successor_missing(struct call *call, struct bytes successor) {
+static enum error why_successor_missing(struct call *call) {
     if (!slots_exist()) return ERROR_NO_SESSION;
-    return slots_serve(call->ctx, successor.at, successor.len) == ERROR_NONE ? ERROR_NO_SESSION
-                                                                             : ERROR_TRY_AGAIN;
+    RedisModuleString *alias = call->aliases[call->aliases_len - 1];
+    return slots_serve_both(call->ctx, alias, call->token) == ERROR_NONE ? ERROR_NO_SESSION
+                                                                         : ERROR_TRY_AGAIN;
 }
 
 /* Goes on to the successor of an alias, and to the successor's if that was rotated too. */
@@ -56,7 +57,7 @@ static void follow(struct call *call, struct alias *alias, int mode) {
         alias = alias_of(call->key);
         call->missing = why_missing(call->key);
         if (call->missing == ERROR_NO_SESSION && !call->session)
-            call->missing = why_successor_missing(call, server_bytes(call->token));
+            call->missing = why_successor_missing(call);
     }
     if (alias) call->missing = ERROR_NO_SESSION;
 }

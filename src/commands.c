@@ -64,6 +64,7 @@ static const RedisModuleCommandInfoVersion info_version = {
 #define DELETES KEYS(2, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_DELETE)
 #define INSERTS KEYS(2, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_INSERT)
 #define REMOVES KEYS(2, 1, REDISMODULE_CMD_KEY_RM | REDISMODULE_CMD_KEY_DELETE)
+#define ALL 0 /* as a count: up to the last argument */
 #define REPLAYS(count) KEYS(1, count, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE)
 
 #define INTERNAL(what) \
@@ -200,7 +201,12 @@ static const struct command {
         .arity = -1,
         .key_specs = REPLAYS(2)}},
     {REPLAY_ALIAS, replay_alias, "write fast", INTERNAL("restores a rotated token from an AOF.")},
-    {SLOTS_PROBE, slots_probe, "write fast", INTERNAL("asks whether this node serves a token.")},
+    {SLOTS_PROBE, slots_probe, "write fast", {
+        .summary = "Internal: asks whether this node serves tokens. Clients get an error.",
+        .complexity = "O(1)",
+        .since = "1.0.0",
+        .arity = -1,
+        .key_specs = REPLAYS(ALL)}},
 };
 /* clang-format on */
 
@@ -220,7 +226,8 @@ static bool create(RedisModuleCtx *ctx, const struct command *command) {
     const char *const secret[] = {" no-monitor no-slowlog", " no-monitor"}; /* no-slowlog: 6.0 */
     const RedisModuleCommandKeySpec *keys = command->info.key_specs;
     int first = keys ? keys->bs.index.pos : 0;
-    int last = keys ? first + keys->fk.range.lastkey : 0;
+    int last = keys ? keys->fk.range.lastkey : 0;
+    if (keys && last >= 0) last += first; /* -1: up to the last argument */
     for (size_t i = 0; i < sizeof secret / sizeof *secret; i++) {
         char flags[128];
         snprintf(flags, sizeof flags, "%s%s%s", command->flags, secret[i], scripts);

@@ -19,9 +19,8 @@ bool slots_exist(void) {
     return in_cluster;
 }
 
-enum error slots_serve(RedisModuleCtx *ctx, const char *name, size_t name_len) {
-    probing = true;
-    RedisModuleCallReply *reply = RedisModule_Call(ctx, SLOTS_PROBE, "b", name, name_len);
+/* What the probe's reply, or its absence, says. */
+static enum error answer(RedisModuleCallReply *reply) {
     int reason = errno; /* means something only without a reply */
     probing = false;
     if (reply) {
@@ -29,6 +28,16 @@ enum error slots_serve(RedisModuleCtx *ctx, const char *name, size_t name_len) {
         return ERROR_NONE;
     }
     return reason == ENETDOWN || reason == EROFS ? ERROR_CLUSTER_DOWN : ERROR_NO_SLOT;
+}
+
+enum error slots_serve(RedisModuleCtx *ctx, const char *name, size_t name_len) {
+    probing = true;
+    return answer(RedisModule_Call(ctx, SLOTS_PROBE, "b", name, name_len));
+}
+
+enum error slots_serve_both(RedisModuleCtx *ctx, RedisModuleString *one, RedisModuleString *other) {
+    probing = true;
+    return answer(RedisModule_Call(ctx, SLOTS_PROBE, "ss", one, other));
 }
 
 int slots_probe(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {

@@ -26,4 +26,8 @@ enum error slots_serve(RedisModuleCtx *ctx, const char *name, size_t name_len);
 #define SLOTS_PROBE "SESSIONGATE.PROBE"
 int slots_probe(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 
+/* As slots_serve, of two names of one slot at once: while the slot moves key by key both have to be
+ * here (also where it is imported, which for one name says yes to whoever was asked). */
+enum error slots_serve_both(RedisModuleCtx *ctx, RedisModuleString *one, RedisModuleString *other);
+
 #endif

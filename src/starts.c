@@ -104,6 +104,7 @@ static bool check_options(struct call *call, RedisModuleString **argv, int argc,
  * slot of the 16384 finds it with a chance of 98 %. */
 #define MINT_TRIES 65536
 #define MINT_MS 50
+#define MINT_TRIES_AT_LEAST 4096 /* however slow the machine: enough for a node of some slots */
 
 static uint16_t random_slot(void) {
     unsigned bits = secret_random_byte() | (unsigned)secret_random_byte() << 8;
@@ -123,7 +124,9 @@ static bool mint(struct call *call, enum token_format format, char token[TOKEN_M
     for (int tries = 1; tries <= MINT_TRIES; tries++) {
         call->error = slots_serve(call->ctx, token, token_len(format));
         if (call->error != ERROR_NO_SLOT) break;
-        if (tries % 64 == 0 && RedisModule_Milliseconds() >= give_up_at) break;
+        if (tries % 64 == 0 && tries >= MINT_TRIES_AT_LEAST &&
+            RedisModule_Milliseconds() >= give_up_at)
+            break;
         if (format == TOKEN_V2)
             token_steer(token, random_slot());
         else
