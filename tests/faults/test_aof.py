@@ -1,0 +1,251 @@
+"""Append-only files that are cut short, or written by somebody else."""
+
+import pytest
+
+from harness import KEY, Wire, end, error_code, expire, pdel, pget, pset, signed, start, wait_for
+
+
+def aof_of(server):
+    """The file that the server appends to now."""
+    [file] = (server.directory / "appendonlydir").glob("*.incr.aof")
+    return file
+
+
+def appending(make_server, **config):
+    return make_server(appendonly="yes", appendfsync="always", auto_aof_rewrite_percentage=0,
+                       aof_load_truncated="yes",
+                       hz=200,  # it soon hears that a rewrite is done
+                       **config)
+
+
+# Cut short ---------------------------------------------------------------------------------------
+
+RECORDS = {
+    "START": lambda client, token: start(client, KEY, 1000),
+    "PSET": lambda client, token: pset(client, token, b"n", b"new"),
+    "PDEL": lambda client, token: pdel(client, token, b"n"),
+    "EXPIRE": lambda client, token: expire(client, token, 5000),
+    "END": lambda client, token: end(client, token),
+}
+
+
+def transaction(client, token):
+    with client.pipeline(transaction=True) as pipeline:
+        pset(pipeline, token, b"n", b"new")
+        pset(pipeline, token, b"m", b"new")
+        pdel(pipeline, token, b"o")
+        expire(pipeline, token, 5000)
+        pipeline.execute()
+
+
+def last_record(server, write):
+    """Writes once more. Answers the AOF before and after, and what the server holds each time."""
+    client = server.client()
+    token = start(client, KEY, 1000)
+    pset(client, token, b"n", b"old")
+    pset(client, token, b"o", b"old")
+    file = aof_of(server)
+    before = file.read_bytes(), server.sessions()
+    write(client, token)
+    after = file.read_bytes(), server.sessions()
+    assert after[0].startswith(before[0]) and after[0] != before[0] and after[1] != before[1]
+    return file, before, after
+
+
+def start_on_cuts(server, write, sizes=range, append=True):
+    """Starts the server on its AOF, cut to each size from before the last record to behind it.
+
+    With `append` it goes on appending at every eighth, and what it appended must be there again.
+    Not for transactions: up to Redis 8.0 and Valkey 8.1 a server that finds one cut inside a
+    command keeps its MULTI in the file, and loses what it appends behind that, of whatever type.
+    """
+    file, (short, held_before), (long, held_after) = last_record(server, write)
+    sizes = list(sizes(len(short), len(long) + 1))
+    for number, size in enumerate(sizes):
+        server.kill9()
+        file.write_bytes(long[:size])
+        server.start()
+        held = held_after if size == len(long) else held_before
+        assert server.sessions() == held, f"cut to {size} of {len(short)} to {len(long)} bytes"
+        if append and number % 8 == 0:
+            token = start(server.client(), KEY, 1000)
+            server.kill9()
+            server.start()
+            assert server.sessions().keys() == held.keys() | {token}
+    print(f"started on {len(sizes)} cuts")
+
+
+def test_a_transaction_cut_anywhere_is_whole_or_absent(make_server):
+    def some(low, high):
+        return [*range(low, high, 29), high - 2, high - 1]
+    start_on_cuts(appending(make_server), transaction, some, append=False)
+
+
+@pytest.mark.slow
+def test_a_record_cut_at_any_byte_is_whole_or_absent(make_server):
+    start_on_cuts(appending(make_server), RECORDS["PSET"])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("command", sorted(set(RECORDS) - {"PSET"}))
+def test_a_record_of_any_kind_cut_at_any_byte_is_whole_or_absent(make_server, command):
+    start_on_cuts(appending(make_server), RECORDS[command])
+
+
+@pytest.mark.full
+def test_a_transaction_cut_at_any_byte_is_whole_or_absent(make_server):
+    start_on_cuts(appending(make_server), transaction, append=False)
+
+
+# Forged ------------------------------------------------------------------------------------------
+
+TOKEN, OTHER = signed(KEY, b"ForgedForgedForg"), signed(KEY, b"OtherOtherOtherO")
+LARGE = b"x" * 10_000_000
+START, PSET, PDEL, EXPIRE, ROTATE, ALIAS = (
+    b"SESSIONGATE.REPLAY." + name
+    for name in (b"START", b"PSET", b"PDEL", b"EXPIRE", b"ROTATE", b"ALIAS"))
+INTERNAL = (START, PSET, PDEL, EXPIRE, ROTATE, ALIAS)
+NUMBERS = (b"-1", b"-9223372036854775808", b"1", b"9223372036854775807", b"9" * 30, b"soon", b"",
+           b"9" * 10_000_000)
+
+
+def started(token=TOKEN, times=(b"0",) * 4):
+    return (START, token, *times)
+
+
+HOSTILE = {
+    "no arguments": [(name,) for name in INTERNAL],
+    "a token alone": [(name, TOKEN) for name in INTERNAL],
+    "too few arguments": [started()[:-1], (PSET, TOKEN, b"n"), (EXPIRE, TOKEN, b"0"),
+                          (ROTATE, TOKEN, OTHER, b"0", b"0", b"0")],
+    "too many arguments": [(*started(), b"n"), (PSET, TOKEN, b"n", b"d", b"n"),
+                           (PDEL, TOKEN, b"n", b"n"), (EXPIRE, TOKEN, b"0", b"0", b"0"),
+                           (ALIAS, TOKEN, OTHER, OTHER), (ROTATE, TOKEN, OTHER, *[b"0"] * 5)],
+    "an empty name": [started(), (PSET, TOKEN, b"", b"d"), (PDEL, TOKEN, b"")],
+    "no data": [started(), (PSET, TOKEN, b"n", b"")],
+    "an empty name at the start": [(*started(), b"", b"d", b"n", b"")],
+    "a name of 201 bytes": [(PSET, TOKEN, b"n" * 201, b"d")],
+    "a name of 65535 bytes": [(PSET, TOKEN, b"n" * 65535, b"d")],
+    "a name of 65536 bytes": [(PSET, TOKEN, b"n" * 65536, b"d")],
+    "a name of 10 MB": [(*started(), LARGE, b"d"), (PSET, TOKEN, LARGE, b"d"),
+                        (PDEL, TOKEN, LARGE)],
+    "data of 10 MB": [(PSET, TOKEN, b"n", LARGE)],
+    "an empty token": [started(b""), (PSET, b"", b"n", b"d"), (PDEL, b"", b"n"),
+                       (EXPIRE, b"", b"0", b"0"), (ALIAS, b"", TOKEN),
+                       (ROTATE, TOKEN, b"", b"0", b"0", b"0", b"60")],
+    "a token of 10 MB": [started(LARGE), (PSET, LARGE, b"n", b"d"), (ALIAS, TOKEN, LARGE),
+                         (ROTATE, TOKEN, LARGE, b"0", b"0", b"0", b"9223372036854775807")],
+    **{f"a time of {number[:24].decode()!r} to {command}": commands
+       for number in NUMBERS for command, commands in {
+           "START": [started(times=(number, b"0", b"0", b"0")), (PSET, TOKEN, b"n", b"d"),
+                     started(OTHER, (b"0", number, number, number))],
+           "the short START": [started(times=(number, b"60")), started(OTHER, (b"0", number))],
+           "EXPIRE": [started(), (EXPIRE, TOKEN, number, number)],
+           "ROTATE": [started(), (ROTATE, TOKEN, OTHER, *[number] * 4)]}.items()},
+    "writes to a session that never started": [(PSET, TOKEN, b"n", b"d"), (PDEL, OTHER, b"n"),
+                                               (EXPIRE, TOKEN + b"2", b"0", b"0"),
+                                               (ROTATE, TOKEN + b"3", TOKEN + b"4", *[b"0"] * 4)],
+    "a session in place of a string": [command for write in (
+        (PSET, TOKEN, b"n", b"d"), (PDEL, TOKEN, b"n"), (EXPIRE, TOKEN, b"0", b"0"),
+        (ALIAS, TOKEN, OTHER), (ROTATE, TOKEN, OTHER, *[b"0"] * 4),
+        (ROTATE, OTHER, TOKEN, *[b"0"] * 4), started())
+        for command in ((b"SET", TOKEN, b"s"), write)],
+    "a session in place of an alias": [command for write in (
+        (PSET, TOKEN, b"n", b"d"), (PDEL, TOKEN, b"n"), (EXPIRE, TOKEN, b"0", b"0"),
+        (ROTATE, TOKEN, OTHER, *[b"0"] * 4), (ROTATE, OTHER, TOKEN, *[b"0"] * 4), started())
+        for command in ((ALIAS, TOKEN, OTHER), write)],
+    "a session started twice": [started(), (PSET, TOKEN, b"n", b"d"), started()],
+    "a session rotated into itself": [started(), (ROTATE, TOKEN, TOKEN, b"0", b"0", b"0", b"60")],
+    "an alias of itself": [(ALIAS, TOKEN, TOKEN)],
+    "aliases of each other": [(ALIAS, TOKEN, OTHER), (ALIAS, OTHER, TOKEN)],
+    "an alias of a string": [(ALIAS, TOKEN, OTHER), (b"SET", OTHER, b"s")],
+    "an alias of no token": [(ALIAS, TOKEN, b"n"), (ALIAS, TOKEN, b""),
+                             (ALIAS, TOKEN, b"v1." + b"." * 81)],
+    "commands of clients": [(b"SESSIONGATE." + name, KEY, TOKEN, b"60", b"60")
+                            for name in (b"ADOPT", b"PSET", b"PGET", b"END", b"ROTATE", b"PROBE")]
+                           + [(b"SESSIONGATE.START", KEY, b"60"), (b"SESSIONGATE.END", KEY, TOKEN)],
+}
+
+
+def forged(make_server, *commands):
+    """A server that has loaded an AOF of these commands, or None when it refused to, in order."""
+    server = appending(make_server)
+    server.stop()
+    with open(aof_of(server), "wb") as file:
+        for command in commands:
+            file.write(Wire.encode(*command))
+    server.start(wait=False)
+    ready = "Ready to accept connections"
+    wait_for(lambda: not server.alive() or server.log().count(ready) == 2, 30,
+             "the AOF loaded or refused")
+    return server
+
+
+def survives(server):
+    """Whether it has loaded the file. If it has not, it ended in order."""
+    status = server.process.poll()
+    if status is None:
+        server.wait_ready()
+        return True
+    log = server.log()
+    assert status == 1 and "BUG REPORT" not in log, f"{server} died with status {status}"
+    server.process = None  # it may end so
+    return False
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_forged_aof_is_loaded_or_refused_and_what_was_loaded_can_be_used(make_server, name):
+    server = forged(make_server, *HOSTILE[name])
+    if not survives(server):
+        return
+    r = server.client()
+    bystander = start(r, KEY, 1000)
+    pset(r, bystander, b"n", b"bystander")
+    # What expires at once does so: no key may come or go below.
+    wait_for(lambda: all(r.exists(key) for key in r.keys()), 10, "expired keys gone")
+    stays_loadable(server)
+    for token in (TOKEN, OTHER):
+        if r.type(token) == b"sgsession":
+            assert pset(r, token, b"n", b"data") == b"OK"
+            assert pget(r, token, b"n") == b"data"
+        for command in (b"TTL", b"INFO", b"PGETALL", b"TOUCH", b"ROTATE", b"END"):
+            error = error_code(r.execute_command, b"SESSIONGATE." + command, KEY, token)
+            assert error in (None, "NOSESSION", "WRONGTYPE")
+        assert error_code(expire, r, token, 60) in ("NOSESSION", "WRONGTYPE")
+    assert pget(r, bystander, b"n") == b"bystander"
+
+
+def stays_loadable(server):
+    """RDB, AOF and DUMP of what it holds can all be loaded again, and are the same."""
+    client = server.client()
+    held = server.sessions()
+    assert client.execute_command("DEBUG", "RELOAD")
+    assert server.sessions() == held
+    for preamble in ("yes", "no"):
+        client.config_set("aof-use-rdb-preamble", preamble)
+        client.bgrewriteaof()
+        server.wait_saved()
+        assert client.execute_command("DEBUG", "LOADAOF")
+        assert server.sessions() == held
+    for token, (_, expires_at) in held.items():
+        ttl = 60_000 if expires_at > 0 else 0  # whether there is one counts in the digest
+        assert client.restore(b"copy", ttl, client.dump(token), replace=True)
+        one, other = client.execute_command("DEBUG", "DIGEST-VALUE", token, b"copy")
+        assert one == other
+    client.delete(b"copy")
+
+
+@pytest.mark.slow
+def test_an_aof_of_random_internal_commands_is_loaded_or_refused(make_server, rng, rounds):
+    loaded = 0
+    for _ in range(rounds(10)):
+        words = [TOKEN, TOKEN, OTHER, b"", b"n", b"d" * 300, b"0", b"-1", b"1", b"9" * 15,
+                 b"\xff" * 70_000, rng.randbytes(8)]
+        commands = [(rng.choice(INTERNAL), *rng.choices(words, k=rng.randrange(9)))
+                    for _ in range(300)]
+        server = forged(make_server, *commands)
+        if survives(server):
+            loaded += 1
+            stays_loadable(server)
+            server.kill9()
+    assert loaded > 0
