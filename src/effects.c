@@ -52,12 +52,18 @@ void effects_end(RedisModuleCtx *ctx, RedisModuleString **tokens, size_t tokens_
 }
 
 void effects_rewrite(RedisModuleIO *aof, RedisModuleString *token, const struct session *session) {
-    /* First the session itself: one without payloads must come back too. */
+    /* The session with its first payload; one without payloads must come back too. */
     const struct session_times *times = &session->times;
-    RedisModule_EmitAOF(aof, REPLAY_START, "sllll", token, 0LL, TTL(times), CREATED(times),
-                        DEADLINE(times));
     struct session_cursor cursor = {0};
-    const struct payload *payload;
+    const struct payload *payload = session_next(session, &cursor);
+    if (!payload) {
+        RedisModule_EmitAOF(aof, REPLAY_START, "sllll", token, 0LL, TTL(times), CREATED(times),
+                            DEADLINE(times));
+        return;
+    }
+    RedisModule_EmitAOF(aof, REPLAY_START, "sllllbb", token, 0LL, TTL(times), CREATED(times),
+                        DEADLINE(times), payload_name(payload), (size_t)payload->name_len,
+                        payload_data(payload), (size_t)payload->data_len);
     while ((payload = session_next(session, &cursor)))
         RedisModule_EmitAOF(aof, REPLAY_PSET, "sbb", token, payload_name(payload),
                             (size_t)payload->name_len, payload_data(payload),

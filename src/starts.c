@@ -100,8 +100,8 @@ static bool check_options(struct call *call, RedisModuleString **argv, int argc,
 }
 
 /* In a cluster a token must fall into a slot of this node; one that does not is drawn again, with m
- * masters about m times. The bound is for nodes with next to no slots: one that serves a single
- * slot of the 16384 finds it with a chance of 98 %. */
+ * masters about m times. The bound is for nodes with next to no slots: 4096 draws find one of 16
+ * slots with a chance of 98 %, and one that serves fewer may answer an error. */
 #define MINT_TRIES 65536
 #define MINT_MS 50
 #define MINT_TRIES_AT_LEAST 4096 /* however slow the machine: enough for a node of some slots */

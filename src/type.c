@@ -3,15 +3,13 @@
  *
  * RDB format 2 (the type's encoding version), written by rdb_save:
  *
- *     created   unsigned    unix ms, 0: unknown
- *     deadline  unsigned    unix ms, 0: none
- *     ttl       unsigned    seconds that a refresh restores, 0: unknown
- *     payloads  unsigned    how many
- *     chunk     string      one or more payloads, packed as session.h says; again until
- *                           `payloads` of them were read (none when it is 0)
+ *     chunk     string      the session as bytes, as session.h says; again until all payloads that
+ *                           the head of the first announces were read
  *
- * Format 1 began with `payloads`, and is still read. The key's name and TTL are the server's to
- * save. What a client was verified for is never saved.
+ * A session of a few payloads is one string: each further value would cost the server reads and
+ * checksums of single bytes. Format 1 had no head: the number of payloads, unsigned, and then
+ * chunks. It is still read. The key's name and TTL are the server's to save; what a client was
+ * verified for is never saved.
  */
 #include "type.h"
 
@@ -22,7 +20,7 @@
 
 #define TYPE_NAME "sgsession" /* nine characters, part of every RDB file: never change it */
 #define RDB_FORMAT 2
-#define RDB_FORMAT_WITHOUT_TIMES 1
+#define RDB_FORMAT_WITHOUT_HEAD 1
 
 static RedisModuleType *session_type;
 
@@ -99,35 +97,39 @@ static bool io_failed(RedisModuleIO *rdb) {
     return RedisModule_IsIOError && RedisModule_IsIOError(rdb);
 }
 
-/* Reads payloads into the session until it has as many as announced. False at the first thing that
- * rdb_save could not have written, or when the file ends early. */
-static bool load_payloads(RedisModuleIO *rdb, struct session *session) {
-    uint64_t announced = RedisModule_LoadUnsigned(rdb);
-    if (io_failed(rdb) || announced > SESSION_PAYLOADS_MAX) return false;
-    while (session->payloads < announced) {
-        size_t chunk_len;
-        char *chunk = RedisModule_LoadStringBuffer(rdb, &chunk_len);
-        if (!chunk) return false;
-        bool good = session_unpack(session, (const uint8_t *)chunk, chunk_len);
-        RedisModule_Free(chunk);
-        if (!good) return false;
-    }
+/* Reads a chunk into the session; the first, where announced is given. */
+static bool load_chunk(RedisModuleIO *rdb, struct session *session, uint32_t *announced) {
+    size_t len;
+    char *chunk = RedisModule_LoadStringBuffer(rdb, &len);
+    if (!chunk) return false;
+    const uint8_t *bytes = (const uint8_t *)chunk;
+    bool good = announced ? session_unpack_first(session, bytes, len, announced)
+                          : session_unpack(session, bytes, len);
+    RedisModule_Free(chunk);
+    return good;
+}
+
+/* How many payloads a session of format 1 has. */
+static bool load_announced(RedisModuleIO *rdb, uint32_t *announced) {
+    uint64_t number = RedisModule_LoadUnsigned(rdb);
+    *announced = (uint32_t)number;
+    return !io_failed(rdb) && number <= SESSION_PAYLOADS_MAX;
+}
+
+/* Reads a session. False at the first thing that rdb_save could not have written, or when the file
+ * ends early. */
+static bool load(RedisModuleIO *rdb, struct session *session, int format) {
+    uint32_t announced;
+    if (!(format == RDB_FORMAT_WITHOUT_HEAD ? load_announced(rdb, &announced)
+                                            : load_chunk(rdb, session, &announced)))
+        return false;
+    while (session->payloads < announced)
+        if (!load_chunk(rdb, session, NULL)) return false;
     return session->payloads == announced;
 }
 
-/* As load_payloads, for the times. */
-static bool load_times(RedisModuleIO *rdb, struct session_times *times) {
-    uint64_t created = RedisModule_LoadUnsigned(rdb);
-    uint64_t deadline = RedisModule_LoadUnsigned(rdb);
-    uint64_t ttl = RedisModule_LoadUnsigned(rdb);
-    if (io_failed(rdb) || created > INT64_MAX || deadline > INT64_MAX || ttl > UINT32_MAX)
-        return false;
-    *times = (struct session_times){(int64_t)created, (int64_t)deadline, (uint32_t)ttl};
-    return true;
-}
-
 static void *rdb_load(RedisModuleIO *rdb, int format) {
-    if (format != RDB_FORMAT && format != RDB_FORMAT_WITHOUT_TIMES) {
+    if (format != RDB_FORMAT && format != RDB_FORMAT_WITHOUT_HEAD) {
         RedisModule_LogIOError(rdb, "warning",
                                "a session is stored in format %d, this SessionGate reads formats"
                                " up to %d: load a newer module",
@@ -135,25 +137,21 @@ static void *rdb_load(RedisModuleIO *rdb, int format) {
         return NULL;
     }
     struct session *session = session_create();
-    if ((format == RDB_FORMAT_WITHOUT_TIMES || load_times(rdb, &session->times)) &&
-        load_payloads(rdb, session))
-        return made(session);
+    if (load(rdb, session, format)) return made(session);
     RedisModule_LogIOError(rdb, "warning", "a stored session is damaged or cut short");
     session_free(session);
     return NULL;
 }
 
 static void rdb_save(RedisModuleIO *rdb, void *value) {
-    const struct session *session = value;
-    RedisModule_SaveUnsigned(rdb, (uint64_t)session->times.created_ms);
-    RedisModule_SaveUnsigned(rdb, (uint64_t)session->times.deadline_ms);
-    RedisModule_SaveUnsigned(rdb, session->times.ttl);
-    RedisModule_SaveUnsigned(rdb, session->payloads);
     struct session_cursor cursor = {0};
     uint8_t *buffer = NULL;
-    size_t capacity = 0, len;
-    while ((len = session_pack(session, &cursor, &buffer, &capacity)) > 0)
+    size_t capacity = 0;
+    size_t len = session_pack_first(value, &cursor, &buffer, &capacity);
+    while (len > 0) {
         RedisModule_SaveStringBuffer(rdb, (const char *)buffer, len);
+        len = session_pack(value, &cursor, &buffer, &capacity);
+    }
     memory.free(buffer);
 }
 

@@ -220,33 +220,69 @@ void session_move_bucket(struct session *session, uint32_t bucket, session_mover
     }
 }
 
-static void write_u32(uint8_t *at, uint32_t value) {
-    for (int i = 0; i < 4; i++) at[i] = (uint8_t)(value >> (8 * i));
+static void write_number(uint8_t *at, uint64_t value, int len) {
+    for (int i = 0; i < len; i++) at[i] = (uint8_t)(value >> (8 * i));
+}
+
+static uint64_t read_number(const uint8_t *at, int len) {
+    uint64_t value = 0;
+    for (int i = 0; i < len; i++) value |= (uint64_t)at[i] << (8 * i);
+    return value;
 }
 
 static uint32_t read_u32(const uint8_t *at) {
-    uint32_t value = 0;
-    for (int i = 0; i < 4; i++) value |= (uint32_t)at[i] << (8 * i);
-    return value;
+    return (uint32_t)read_number(at, 4);
+}
+
+static void reserve(uint8_t **buffer, size_t *capacity, size_t used, size_t more) {
+    if (*capacity >= used + more) return;
+    *capacity = 2 * used + more;
+    *buffer = memory.realloc(*buffer, *capacity);
+}
+
+/* Packs payloads behind the bytes that are in use, and returns how many are then. */
+static size_t pack(const struct session *session, struct session_cursor *cursor, uint8_t **buffer,
+                   size_t *capacity, size_t used) {
+    const struct payload *payload;
+    while (used < SESSION_CHUNK && (payload = session_next(session, cursor))) {
+        size_t bytes_len = payload->name_len + (size_t)payload->data_len;
+        reserve(buffer, capacity, used, 8 + bytes_len);
+        uint8_t *at = *buffer + used;
+        write_number(at, payload->name_len, 4);
+        write_number(at + 4, payload->data_len, 4);
+        memcpy(at + 8, payload->bytes, bytes_len);
+        used += 8 + bytes_len;
+    }
+    return used;
+}
+
+size_t session_pack_first(const struct session *session, struct session_cursor *cursor,
+                          uint8_t **buffer, size_t *capacity) {
+    reserve(buffer, capacity, 0, SESSION_HEAD_LEN);
+    write_number(*buffer, (uint64_t)session->times.created_ms, 8);
+    write_number(*buffer + 8, (uint64_t)session->times.deadline_ms, 8);
+    write_number(*buffer + 16, session->times.ttl, 4);
+    write_number(*buffer + 20, session->payloads, 4);
+    return pack(session, cursor, buffer, capacity, SESSION_HEAD_LEN);
 }
 
 size_t session_pack(const struct session *session, struct session_cursor *cursor, uint8_t **buffer,
                     size_t *capacity) {
-    size_t len = 0;
-    const struct payload *payload;
-    while (len < SESSION_CHUNK && (payload = session_next(session, cursor))) {
-        size_t bytes_len = payload->name_len + (size_t)payload->data_len;
-        if (*capacity < len + 8 + bytes_len) {
-            *capacity = 2 * len + 8 + bytes_len;
-            *buffer = memory.realloc(*buffer, *capacity);
-        }
-        uint8_t *at = *buffer + len;
-        write_u32(at, payload->name_len);
-        write_u32(at + 4, payload->data_len);
-        memcpy(at + 8, payload->bytes, bytes_len);
-        len += 8 + bytes_len;
-    }
-    return len;
+    return pack(session, cursor, buffer, capacity, 0);
+}
+
+bool session_unpack_first(struct session *session, const uint8_t *chunk, size_t chunk_len,
+                          uint32_t *payloads) {
+    if (chunk_len < SESSION_HEAD_LEN) return false;
+    uint64_t created = read_number(chunk, 8), deadline = read_number(chunk + 8, 8);
+    *payloads = read_u32(chunk + 20);
+    if (created > INT64_MAX || deadline > INT64_MAX || *payloads > SESSION_PAYLOADS_MAX)
+        return false;
+    session->times =
+        (struct session_times){(int64_t)created, (int64_t)deadline, read_u32(chunk + 16)};
+    chunk += SESSION_HEAD_LEN;
+    chunk_len -= SESSION_HEAD_LEN;
+    return chunk_len == 0 || session_unpack(session, chunk, chunk_len);
 }
 
 bool session_unpack(struct session *session, const uint8_t *chunk, size_t chunk_len) {

@@ -95,19 +95,28 @@ void session_move_bucket(struct session *session, uint32_t bucket, session_mover
                          void *context);
 
 /*
- * Payloads as bytes, for files. A chunk is one or more payloads, one behind the other:
+ * A session as bytes, for files: one or more chunks. The first begins with the head,
  *
- *     name_len  4 bytes, little-endian
- *     data_len  4 bytes, little-endian
+ *     created_ms, deadline_ms  8 bytes each
+ *     ttl                      4 bytes
+ *     payloads                 4 bytes: how many are in all chunks
+ *
+ * and goes on like the others with payloads, one behind the other:
+ *
+ *     name_len, data_len       4 bytes each
  *     name, data
  *
- * A chunk ends with the first payload that fills SESSION_CHUNK bytes, or with the last one.
+ * Numbers are little-endian. A chunk ends with the first payload that fills SESSION_CHUNK bytes, or
+ * with the last one; none but the first is empty of payloads.
  */
 #define SESSION_CHUNK (64U * 1024)
+#define SESSION_HEAD_LEN 24
 
-/* Packs the next chunk of a walk into *buffer, a block of *capacity bytes from memory.alloc (or
- * NULL and 0) that is made larger as needed and stays the caller's to free. Returns its length; 0
- * when the walk is over. */
+/* Packs the next chunk of a walk into *buffer, a block of *capacity bytes from memory.alloc (or NULL
+ * and 0) that is made larger as needed and stays the caller's to free. Returns its length; 0 when the
+ * walk is over. session_pack_first begins with the head, and so is never empty. */
+size_t session_pack_first(const struct session *session, struct session_cursor *cursor,
+                          uint8_t **buffer, size_t *capacity);
 size_t session_pack(const struct session *session, struct session_cursor *cursor, uint8_t **buffer,
                     size_t *capacity);
 
@@ -116,5 +125,10 @@ size_t session_pack(const struct session *session, struct session_cursor *cursor
  * payloads; the session then holds some of them and is only good to be freed. */
 __attribute__((warn_unused_result)) bool session_unpack(struct session *session,
                                                         const uint8_t *chunk, size_t chunk_len);
+
+/* The same for the first chunk: sets the times, and tells how many payloads all chunks have. */
+__attribute__((warn_unused_result)) bool session_unpack_first(struct session *session,
+                                                              const uint8_t *chunk,
+                                                              size_t chunk_len, uint32_t *payloads);
 
 #endif

@@ -85,10 +85,25 @@ static void use(struct session *session, const struct session *names) {
     session_free(empty);
 }
 
+/* The same bytes taken for a first chunk: a head, and payloads behind it. */
+static void unpack_first(const uint8_t *input, size_t input_len) {
+    struct session *session = session_create();
+    uint32_t payloads = 0;
+    bool accepted = session_unpack_first(session, input, input_len, &payloads);
+    require_whole(session);
+    if (accepted) {
+        require(payloads <= SESSION_PAYLOADS_MAX, "the payloads announced are in bounds");
+        require(session->times.created_ms >= 0 && session->times.deadline_ms >= 0,
+                "times are not negative");
+    }
+    session_free(session);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_len) {
     static bool started;
     if (!started) require(started = secret_start(), "libsodium starts");
 
+    unpack_first(input, input_len);
     struct session *session = session_create();
     bool accepted = session_unpack(session, input, input_len);
     require_whole(session);

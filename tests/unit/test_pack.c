@@ -3,6 +3,8 @@
  */
 #include "session_support.h"
 
+static struct fence fence;
+
 /* Adds what a walk of session packs to copy, chunk by chunk; gives the number of chunks. */
 static size_t pack_into(struct session *copy, const struct session *session) {
     struct session_cursor cursor = {0};
@@ -77,6 +79,81 @@ static void a_chunk_is_name_len_data_len_name_data_of_each_payload(void **state)
     session_free(session);
 }
 
+/* What files hold: these bytes never change. */
+static const uint8_t published_head[] = "\1\2\3\4\5\6\7\0"
+                                        "\7\6\5\4\3\2\1\0"
+                                        "\xff\xff\xff\xff"
+                                        "\1\0\0\0"
+                                        "\1\0\0\0"
+                                        "\1\0\0\0"
+                                        "nd";
+#define PUBLISHED_LEN (sizeof published_head - 1)
+
+static void the_first_chunk_begins_with_the_times_and_the_number_of_payloads(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    session->times = (struct session_times){0x07060504030201, 0x01020304050607, UINT32_MAX};
+    put_text(session, "n", "d");
+    struct session_cursor cursor = {0};
+    uint8_t *buffer = NULL;
+    size_t capacity = 0;
+    assert_int_equal(session_pack_first(session, &cursor, &buffer, &capacity), PUBLISHED_LEN);
+    assert_memory_equal(buffer, published_head, PUBLISHED_LEN);
+    assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), 0);
+
+    struct session *copy = session_create();
+    uint32_t payloads;
+    assert_true(session_unpack_first(copy, buffer, PUBLISHED_LEN, &payloads));
+    assert_int_equal(payloads, 1);
+    assert_int_equal(copy->times.created_ms, session->times.created_ms);
+    assert_int_equal(copy->times.deadline_ms, session->times.deadline_ms);
+    assert_int_equal(copy->times.ttl, session->times.ttl);
+    assert_same_payloads(session, copy);
+    memory.free(buffer);
+    session_free(session);
+    session_free(copy);
+}
+
+static void a_session_without_payloads_is_a_head_alone(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    struct session_cursor cursor = {0};
+    uint8_t *buffer = NULL;
+    size_t capacity = 0;
+    uint32_t payloads = 1;
+    assert_int_equal(session_pack_first(session, &cursor, &buffer, &capacity), SESSION_HEAD_LEN);
+    assert_true(session_unpack_first(session, buffer, SESSION_HEAD_LEN, &payloads));
+    assert_int_equal(payloads, 0);
+    memory.free(buffer);
+    session_free(session);
+}
+
+static void a_first_chunk_cut_anywhere_but_behind_its_head_is_refused(void **state) {
+    (void)state;
+    for (size_t len = 0; len < PUBLISHED_LEN; len++) {
+        struct session *session = session_create();
+        uint32_t payloads;
+        const uint8_t *chunk = fence_before_end(fence, published_head, len);
+        assert_int_equal(session_unpack_first(session, chunk, len, &payloads),
+                         len == SESSION_HEAD_LEN);
+        session_free(session);
+    }
+}
+
+static void a_head_with_a_time_or_a_number_out_of_bounds_is_refused(void **state) {
+    (void)state;
+    static const size_t last_bytes[] = {7, 15, 23}; /* of created, deadline, payloads */
+    for (size_t i = 0; i < sizeof last_bytes / sizeof *last_bytes; i++) {
+        uint8_t chunk[PUBLISHED_LEN];
+        uint32_t payloads;
+        memcpy(chunk, published_head, PUBLISHED_LEN);
+        chunk[last_bytes[i]] = 0x80;
+        struct session *session = session_create();
+        assert_false(session_unpack_first(session, chunk, PUBLISHED_LEN, &payloads));
+        session_free(session);
+    }
+}
+
 /* Two payloads, the first as long packed as first_len: are they one chunk? */
 static bool are_one_chunk(size_t first_len) {
     uint8_t *data = test_calloc(1, first_len);
@@ -135,8 +212,6 @@ static void a_buffer_that_is_large_enough_is_kept(void **state) {
     memory.free(buffer);
     session_free(session);
 }
-
-static struct fence fence;
 
 /* Whether a chunk is accepted, which lies against a page that cannot be read. If so, the session is
  * whole and packs to the same bytes again. */
@@ -377,6 +452,10 @@ int main(void) {
         SESSION_TEST(any_number_of_payloads_packs_and_unpacks),
         SESSION_TEST(payloads_larger_than_a_chunk_pack_and_unpack),
         SESSION_TEST(a_chunk_is_name_len_data_len_name_data_of_each_payload),
+        SESSION_TEST(the_first_chunk_begins_with_the_times_and_the_number_of_payloads),
+        SESSION_TEST(a_session_without_payloads_is_a_head_alone),
+        SESSION_TEST(a_first_chunk_cut_anywhere_but_behind_its_head_is_refused),
+        SESSION_TEST(a_head_with_a_time_or_a_number_out_of_bounds_is_refused),
         SESSION_TEST(a_chunk_ends_with_the_payload_that_fills_it),
         SESSION_TEST(every_chunk_but_the_last_is_full_and_none_is_fuller),
         SESSION_TEST(a_buffer_that_is_large_enough_is_kept),
