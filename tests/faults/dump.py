@@ -6,10 +6,11 @@
     +------+---------+--------------+-----+---------------+-----+---------+-------+
 
 A length is 1, 2, 5 or 9 bytes, a string a length and its bytes (or LZF-compressed); the version is
-the server's RDB version. A session of format 2 is the numbers created, deadline, ttl and count of
-payloads, then chunks of payloads until all were read; in a chunk each payload is its name's length
-and its data's length, 4 bytes little-endian each, then the name, then the data. Format 1 had only
-the last number. A rotated token is one string, its successor.
+the server's RDB version. A session of format 2 is a string for each chunk of payloads, the first with
+a head: created and deadline, 8 bytes each, ttl and count of payloads, 4 bytes each. In a chunk each
+payload is its name's length and its data's length, 4 bytes each, then the name, then the data. All
+these are little-endian. Format 1 was the count as a number, then the chunks. A rotated token is one
+string, its successor.
 """
 
 MODULE_VALUE, UNSIGNED, STRING, END = 7, 2, 5, 0
@@ -88,8 +89,15 @@ def parts(id, *values):
 
 
 def session(announced, chunks, times=(0, 0, 0), format=2):
-    """The body of a session; created, deadline and ttl are left out in format 1."""
-    return parts(type_id(b"sgsession", format), *(times if format > 1 else ()), announced, *chunks)
+    """The body of a session; its times are created, deadline and ttl."""
+    values = list(chunks)
+    if format == 1:
+        values.insert(0, announced)
+    else:
+        fields = zip((*times, announced), (8, 8, 4, 4))
+        head = b"".join((number % 256**size).to_bytes(size, "little") for number, size in fields)
+        values[:1] = [head + b"".join(values[:1])]
+    return parts(type_id(b"sgsession", format), *values)
 
 
 def rotated(successor, format=1):

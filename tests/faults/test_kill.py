@@ -176,8 +176,8 @@ def kill_in_rounds(server, rng, rounds):
         acknowledged += sum(writer.acknowledged for writer in writers)
         server.start()
         took_effect += check(server, writers)
-    print(f"{rounds} rounds in {time.monotonic() - began:.0f} s, {acknowledged} acknowledged writes, "
-          f"{sum(map(len, sessions))} sessions; {rewrites} rewrites begun, {killed_rewriting} killed; "
+    print(f"{rounds} rounds in {time.monotonic() - began:.0f} s, {acknowledged} acknowledged, "
+          f"{sum(map(len, sessions))} sessions; {rewrites} rewrites, {killed_rewriting} killed; "
           f"of {rounds * WRITERS} calls in flight {took_effect} took effect")
     assert killed_rewriting >= rounds // 2
 

@@ -228,9 +228,9 @@ def test_a_full_replica_that_minds_its_limit_still_applies_all_effects(server, r
 
 # Evicted -----------------------------------------------------------------------------------------
 
-def fill(wire, sessions):
+def fill(wire, sessions, ttl):
     """Starts so many sessions of three payloads and some 1200 bytes, each with a longer ttl."""
-    tokens = wire.pipeline(("SESSIONGATE.START", KEY, 1000 + number) for number in range(sessions))
+    tokens = wire.pipeline(("SESSIONGATE.START", KEY, ttl + number) for number in range(sessions))
     for name in PAYLOADS:
         wire.pipeline(("SESSIONGATE.PSET", KEY, token, name, token + b"." * 316)
                       for token in tokens)
@@ -246,10 +246,10 @@ def test_eviction_takes_whole_sessions_and_replicates_it(server, replica_of, pol
     replica = replica_of(server)
     r.config_resetstat()
     with server.wire() as wire:
-        tokens = fill(wire, 2000)
+        tokens = fill(wire, 2000, 1000)
         r.config_set("maxmemory-policy", policy)
         r.config_set("maxmemory", used_memory(r))
-        tokens += fill(wire, 2000)
+        tokens += fill(wire, 2000, 3000)
         r.config_set("maxmemory", 0)  # or whatever is called below would evict more
         alive = set(r.keys())
         kept = [token for token in tokens if token in alive]
@@ -266,6 +266,6 @@ def test_eviction_takes_whole_sessions_and_replicates_it(server, replica_of, pol
     replica.wait_synced()
     assert set(r.keys()) == alive
     assert replica.sessions() == server.sessions()
-    if policy == "volatile-ttl":  # the first of these had the shortest lives left
+    if policy == "volatile-ttl":  # the first ones had the shorter lives left
         of_first = sum(token not in alive for token in tokens[:2000])
         assert of_first > len(lost) / 2

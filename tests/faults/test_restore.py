@@ -41,6 +41,7 @@ def made_by_server(r):
 
 
 def test_a_dump_made_here_is_what_the_server_makes(r):
+    r.config_set("rdbcompression", "no")
     token = start(r, KEY, 60)
     pset(r, token, b"n", b"data")
     info = iter(r.execute_command("SESSIONGATE.INFO", KEY, token))
