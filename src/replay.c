@@ -95,6 +95,7 @@ int replay_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct session_times times = {.ttl = ttl(argv[3])};
     if (argc == 4) {
         times.created_ms = expire_at - (long long)times.ttl * 1000;
+        if (times.created_ms < 0) times.created_ms = 0; /* unknown: nobody sent this */
     } else {
         times.created_ms = number(argv[4]);
         times.deadline_ms = number(argv[5]);
