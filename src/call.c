@@ -33,10 +33,12 @@ static enum error why_missing(RedisModuleKey *key) {
 /* A successor that is not here although its alias is: while their slot moves key by key it may be
  * on the other node, which only the server can tell. */
 static enum error why_successor_missing(struct call *call) {
-    if (!slots_exist()) return ERROR_NO_SESSION;
+    /* A replica takes no write, which the probe is, and knows nothing of slots that move. */
+    if (!slots_exist() || RedisModule_GetContextFlags(call->ctx) & REDISMODULE_CTX_FLAGS_SLAVE)
+        return ERROR_NO_SESSION;
     RedisModuleString *alias = call->aliases[call->aliases_len - 1];
-    return slots_serve_both(call->ctx, alias, call->token) == ERROR_NONE ? ERROR_NO_SESSION
-                                                                         : ERROR_TRY_AGAIN;
+    return slots_serve_both(call->ctx, alias, call->token) == ERROR_NO_SLOT ? ERROR_TRY_AGAIN
+                                                                            : ERROR_NO_SESSION;
 }
 
 /* Goes on to the successor of an alias, and to the successor's if that was rotated too. */
@@ -171,6 +173,9 @@ void call_key_changed(RedisModuleCtx *ctx, RedisModuleString *key, const char *e
 
 /* Those who watch an alias hear of it as well, when the change came through it. */
 void call_changed(struct call *call, const char *event) {
+    RedisModule_CloseKey(call->key);
+    call->key = NULL;
+    call->session = NULL;
     call_key_changed(call->ctx, call->token, event);
     for (size_t i = 0; i < call->aliases_len && server_signals_explicitly(); i++)
         RedisModule_SignalModifiedKey(call->ctx, call->aliases[i]);

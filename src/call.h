@@ -5,7 +5,7 @@
  * signature), check its other arguments, require the session, act, answer. The first thing that
  * does not hold ends the call with its error, before anything was changed.
  *
- *     call_open -> call_check_* -> call_requires_session -> act -> call_changed, effects_* -> reply
+ *     call_open -> call_check_* -> call_requires_session -> act -> effects_*, call_changed -> reply
  *
  *     if (!call_open(&call, ctx, argv, mode) || !call_check_name(&call, argv[3], &name) ||
  *         !call_requires_session(&call))
@@ -83,10 +83,12 @@ bool call_check_room(struct call *call, RedisModuleString **payloads, int payloa
  * very moment (only where the key has to be opened anew); call->error says so. */
 __attribute__((warn_unused_result)) bool call_change(struct call *call);
 
-/* To be called right after it: WATCH, client-side caches and listeners hear of it. */
+/* To be called last, with the effect sent: WATCH, client-side caches and listeners hear of it. The
+ * listeners may be other modules that delete the session at once: it is not used from here on, and
+ * its key is closed. */
 void call_changed(struct call *call, const char *event);
 
-/* The same for any key. */
+/* The same for any key, which the caller has closed. */
 void call_key_changed(RedisModuleCtx *ctx, RedisModuleString *key, const char *event);
 
 /* Ends a call, with its error, with OK, or after the handler has replied. */

@@ -34,8 +34,8 @@ static int end(struct call *call) {
         RedisModule_CloseKey(alias);
         tokens[tokens_len++] = call->aliases[i];
     }
-    call_changed(call, "sessiongate.end");
     effects_end(call->ctx, tokens, tokens_len);
+    call_changed(call, "sessiongate.end");
     stats.sessions_ended++;
     return call_ok(call);
 }
@@ -61,8 +61,8 @@ int cmd_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     long long expire_at = lifetime_until(RedisModule_Milliseconds(), ttl, times->deadline_ms);
     times->ttl = (uint32_t)ttl;
     type_expire_at(call.key, expire_at);
-    call_changed(&call, "sessiongate.expire");
     effects_expire(ctx, call.token, expire_at, times->ttl);
+    call_changed(&call, "sessiongate.expire");
     return call_ok(&call);
 }
 
@@ -101,8 +101,8 @@ int cmd_touch(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         expire_at = refreshed;
         if (!call_change(&call)) return call_refuse(&call);
         type_expire_at(call.key, expire_at);
-        call_changed(&call, "sessiongate.touch");
         effects_touch(ctx, call.token, expire_at);
+        call_changed(&call, "sessiongate.touch");
     }
     reply_seconds(ctx, left_ms(expire_at, now));
     return call_end(&call);

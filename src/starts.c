@@ -138,8 +138,7 @@ static bool mint(struct call *call, enum token_format format, char token[TOKEN_M
 /* Stores a new session under a name that is free, in a key opened for writing. Its ttl comes as the
  * argument and as the number. */
 static void create(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleKey *key,
-                   RedisModuleString *ttl_arg, long long ttl, const struct options *options,
-                   const char *event) {
+                   RedisModuleString *ttl_arg, long long ttl, const struct options *options) {
     long long now = RedisModule_Milliseconds();
     long long deadline = options->max_ttl ? now + options->max_ttl * 1000 : 0;
     long long expire_at = lifetime_until(now, ttl, deadline);
@@ -151,7 +150,6 @@ static void create(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleKey
         session_put(session, name.at, name.len, data.at, data.len);
     }
     type_expire_at(key, expire_at);
-    call_key_changed(ctx, token, event);
     effects_start(ctx, token, expire_at, ttl_arg, &session->times, options->payloads,
                   (size_t)options->payloads_len);
     stats.payload_writes += (unsigned long long)options->payloads_len / 2;
@@ -170,8 +168,9 @@ static bool start(struct call *call, enum token_format format, RedisModuleString
         RedisModuleString *name = RedisModule_CreateString(call->ctx, token, token_len(format));
         RedisModuleKey *key = open_for_writing(call->ctx, name);
         is_free = RedisModule_KeyType(key) == REDISMODULE_KEYTYPE_EMPTY;
-        if (is_free) create(call->ctx, name, key, ttl_arg, ttl, options, "sessiongate.start");
+        if (is_free) create(call->ctx, name, key, ttl_arg, ttl, options);
         RedisModule_CloseKey(key);
+        if (is_free) call_key_changed(call->ctx, name, "sessiongate.start");
         RedisModule_FreeString(call->ctx, name);
     } while (!is_free);
     stats.sessions_started++;
@@ -215,7 +214,8 @@ int cmd_adopt(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         return call_refuse(&call);
     if (ttl > 0) {
         if (!call_change(&call)) return call_refuse(&call);
-        create(ctx, call.token, call.key, argv[3], ttl, &options, "sessiongate.adopt");
+        create(ctx, call.token, call.key, argv[3], ttl, &options);
+        call_changed(&call, "sessiongate.adopt");
         stats.sessions_adopted++;
     }
     return call_ok(&call);
@@ -256,8 +256,6 @@ static void rotate(struct call *call, RedisModuleString *successor, RedisModuleK
         type_expire_at(call->key, alias_expire_at);
     else
         type_remove(call->key);
-    call_changed(call, "sessiongate.rotate");
-    call_key_changed(call->ctx, successor, "sessiongate.rotate");
     effects_rotate(call->ctx, call->token, successor, expire_at, times, alias_expire_at);
     stats.sessions_rotated++;
 }
@@ -289,6 +287,10 @@ int cmd_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
             RedisModule_ReplyWithStringBuffer(ctx, token, len);
         }
         RedisModule_CloseKey(to);
+        if (is_free) {
+            call_changed(&call, "sessiongate.rotate");
+            call_key_changed(ctx, successor, "sessiongate.rotate");
+        }
         RedisModule_FreeString(ctx, successor);
     } while (!is_free);
     return call_end(&call);
