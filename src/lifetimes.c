@@ -95,7 +95,7 @@ int cmd_touch(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     long long now = RedisModule_Milliseconds();
     long long expire_at = type_expires_at(call.key);
     long long refreshed = lifetime_until(now, times->ttl, times->deadline_ms);
-    bool due = expire_at == TYPE_NO_EXPIRY ||
+    bool due = expire_at == TYPE_NO_EXPIRY || minage == 0 ||
                now - (expire_at - (long long)times->ttl * 1000) >= minage * 1000;
     if (times->ttl > 0 && due && refreshed != expire_at) {
         expire_at = refreshed;

@@ -35,9 +35,7 @@ static void set_options(RedisModuleCtx *ctx) {
     if (!RedisModule_SetModuleOptions) return;
     int options = REDISMODULE_OPTIONS_HANDLE_IO_ERRORS | OPTIONS_NO_IMPLICIT_SIGNAL_MODIFIED |
                   REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD;
-    void *valkey = NULL;
-    if (RedisModule_GetApi("ValkeyModule_Call", &valkey) == REDISMODULE_OK)
-        options |= OPTIONS_HANDLE_ATOMIC_SLOT_MIGRATION;
+    if (server_is_valkey()) options |= OPTIONS_HANDLE_ATOMIC_SLOT_MIGRATION;
     RedisModule_SetModuleOptions(ctx, options);
 }
 

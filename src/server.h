@@ -34,6 +34,17 @@ static inline bool server_signals_explicitly(void) {
     return RedisModule_SignalModifiedKey != NULL;
 }
 
+/* The server's version as 0x00MMmmpp, 0 where it does not say (before Redis 6.0.9); Valkey's own on
+ * Valkey. */
+static inline int server_version(void) {
+    return RedisModule_GetServerVersion ? RedisModule_GetServerVersion() : 0;
+}
+
+static inline bool server_is_valkey(void) {
+    void *call = NULL;
+    return RedisModule_GetApi("ValkeyModule_Call", (void *)&call) == REDISMODULE_OK;
+}
+
 /* limit is the number in the error's sentence, where it has one. */
 static inline int server_reply_error(RedisModuleCtx *ctx, enum error error, long long limit) {
     char message[ERROR_MESSAGE_SIZE];

@@ -181,7 +181,9 @@ def test_other_refusals_are_not_counted(r, counted, token):
     assert counted() == {}
 
 
-def test_expired_tokens_are_counted_and_other_keys_are_not(r, counted, token):
+def test_expired_tokens_are_counted_and_other_keys_are_not(server, r, counted, token):
+    if server.valkey and server.program_version < (9,):
+        pytest.skip("not counted before Valkey 9, where listening to expiry harms other clients")
     successor = sg(r, "ROTATE", token, "GRACE", 60)
     r.set("another key", "x")
     counted()

@@ -159,7 +159,7 @@ class Model:
     def touch(self, reply, now, sign_key, token, *minage):
         session, *_ = self.session(sign_key, token)
         due = not minage or minage[1] == 0
-        if session.expires is None or due and session.expires[0] <= later(now, session.ttl)[1]:
+        if session.expires is None or due:
             session.refresh(now)
         return self.ttl(reply, now, sign_key, token)
 
