@@ -168,7 +168,7 @@ def test_the_table_of_effects_is_that_of_the_source():
     comment = source[:source.index("Times are in unix ms")]
     comment = re.sub(r"\n \* {10,}(?=\[|<)", " ", comment)  # a long effect goes on in the next line
     effects = set(re.findall(r"^ \*     (\S.*?)  +(\S.*)$", comment, re.M))
-    section = README[README.index("\n## Persistence"):README.index("\n## Keyspace events")]
+    section = README[README.index("\n## Persistence"):README.index("\n## Clusters")]
     assert set(re.findall(r"^\| (.*) \| `(.*)` \|$", section, re.M)) == effects
     assert len(effects) >= 8
 
