@@ -30,6 +30,9 @@ class Session:
         self.payloads = {}
         self.expires = None
 
+    def __str__(self):
+        return str(vars(self))[:500]
+
     def apply(self, command, arguments, sent, acknowledged):
         if command == "PSET":
             self.payloads[arguments[0]] = arguments[1]
@@ -126,11 +129,11 @@ def check(server, writers):
                 if session.held(*holds):
                     continue
                 assert writer.in_flight and writer.in_flight[0] == token, \
-                    f"{token} had no call in flight: acknowledged {vars(session)}, found {holds}"
+                    f"{token} had no call in flight: acknowledged {session}, found {holds}"
                 _, command, arguments, sent = writer.in_flight
                 if command == "ROTATE":
                     moved.append(copy.deepcopy(session))
-                before = repr(vars(session))
+                before = str(session)
                 session.apply(command, arguments, sent, now_ms())
                 assert session.held(*holds), \
                     f"{token}: neither {before} nor as after {command} {arguments}: {holds}"
@@ -141,7 +144,7 @@ def check(server, writers):
         assert len(moved) <= len(unknown) <= len(moved) + started, f"nobody started {unknown}"
         for session in moved:
             assert any(session.held(*holds) for holds in unknown.values()), \
-                f"rotated, and gone: {vars(session)}"
+                f"rotated, and gone: {session}"
         for token in unknown:
             end(server.client(), token)
         return took_effect + len(unknown) - len(moved)
