@@ -19,13 +19,15 @@ test.sh: every check and test of SessionGate
     the same: built by clang, under ASan and UBSan              x        x
     clang-format, clang-tidy, shellcheck, exports      x        x        x
     tests of this machine's Redis                     (1)       x        x
-    tests of redis-trixie, valkey-trixie, valkey-sid            x        x
+    tests of valkey-sid                                         x        x
+    tests of redis-trixie, valkey-trixie                       (2)       x
     tests of redis-sid                                                   x
     packages: built, checked by lintian, installed              x        x
     images: built and run (tests/image)                                  x
     tests that take minutes                                              x
 
     (1) of one server alone, without those that take more than two seconds
+    (2) without those that take more than two seconds
 
 Two steps run at a time. A step that fails is shown with its whole output and does not stop the others. A
 server that cannot be had counts as skipped, and what was skipped is listed with the reason. The last
@@ -243,7 +245,9 @@ full)
     ;;
 esac
 for server in "${servers[@]}"; do
-    step "tests of $server" after "gcc build" tests_of "$server" "${arguments[@]}"
+    some=()
+    [[ $mode != default || $server != *-trixie ]] || some=(-m "not slow")
+    step "tests of $server" after "gcc build" tests_of "$server" "${arguments[@]}" "${some[@]}"
 done
 [[ $mode == quick ]] || step "packages" after "gcc build" python_tests tests/packages
 case $mode in
