@@ -68,6 +68,7 @@ clang-tidy
 libcmocka-dev   pkg-config --exists cmocka
 python3         test -x /usr/bin/python3
 python3-pytest  python_has pytest
+python3-pytest-xdist  python_has xdist
 python3-redis   python_has redis
 shellcheck
 valgrind

@@ -8,7 +8,7 @@ usage() {
     cat <<'HELP'
 test.sh: every check and test of SessionGate
 
-    ./test.sh            about 10 minutes on two cores
+    ./test.sh            under 10 minutes on two cores
     ./test.sh --quick    under a minute, for use while writing code
     ./test.sh --full     everything there is, the tests that take minutes among it
 
@@ -233,10 +233,10 @@ step "exports" after "gcc build" exports_only_onload build/sessiongate.so
 case $mode in
 quick)
     servers=(redis-bookworm)
-    arguments=(--ignore tests/cluster --ignore tests/faults -m "not slow")
+    arguments=(--ignore tests/cluster --ignore tests/faults -m "not slow" -n 4 --dist loadfile)
     ;;
 default)
-    servers=(redis-bookworm redis-trixie valkey-trixie valkey-sid)
+    servers=(valkey-sid redis-bookworm valkey-trixie redis-trixie) # the longest first
     arguments=()
     ;;
 full)
