@@ -5,11 +5,13 @@
 #
 # The data are in /data, the configuration is server.conf beside this file.
 
-FROM docker.io/library/debian:bookworm-slim AS build
+ARG DEBIAN=bookworm
+
+FROM docker.io/library/debian:${DEBIAN}-slim AS build
 COPY . /src
 RUN cd /src && ./package.sh
 
-FROM docker.io/library/debian:bookworm-slim
+FROM docker.io/library/debian:${DEBIAN}-slim
 COPY --from=build /src/build/packages/*.deb /tmp/
 RUN apt-get update \
     && apt-get install -y --no-install-recommends redis-server /tmp/*.deb \

@@ -1,15 +1,18 @@
-# Debian's Valkey 8.1 with SessionGate. Build it in the top directory of the tree:
+# Debian's Valkey with SessionGate: 8.1, or 9.1 with --build-arg DEBIAN=sid. Build it in the top directory
+# of the tree:
 #
 #     docker build -t sessiongate-valkey -f packaging/docker/valkey.Dockerfile .
 #     docker run -d --name sessions -p 127.0.0.1:6379:6379 -v sessions:/data sessiongate-valkey
 #
 # The data are in /data, the configuration is server.conf beside this file.
 
-FROM docker.io/library/debian:trixie-slim AS build
+ARG DEBIAN=trixie
+
+FROM docker.io/library/debian:${DEBIAN}-slim AS build
 COPY . /src
 RUN cd /src && ./package.sh
 
-FROM docker.io/library/debian:trixie-slim
+FROM docker.io/library/debian:${DEBIAN}-slim
 COPY --from=build /src/build/packages/*.deb /tmp/
 RUN apt-get update \
     && apt-get install -y --no-install-recommends valkey-server /tmp/*.deb \
