@@ -20,9 +20,10 @@
 #include "sha256.h"
 
 #define SIGNERS 16
+#define FINGERPRINT_LEN crypto_shorthash_siphashx24_BYTES
 
 struct signer {
-    uint8_t fingerprint[SECRET_FINGERPRINT_LEN];
+    uint8_t fingerprint[FINGERPRINT_LEN];
     crypto_auth_hmacsha256_state keyed;
     bool used;
 };
@@ -34,24 +35,29 @@ static struct signer signers[SIGNERS];
 static bool native;
 static uint8_t hash_key[crypto_shorthash_KEYBYTES];
 static uint8_t fingerprint_key[crypto_shorthash_siphashx24_KEYBYTES];
-static uint64_t name_keys[2][SECRET_NAME_MAX / 4 + 2]; /* for the length, and for each four bytes */
+
+/* Of names and of sign keys: two for the length, for each 16 bytes, and for the rest. */
+static uint64_t pair_keys[2][2 * (SECRET_NAME_MAX / 16 + 2)];
 
 _Static_assert(SECRET_MAC_LEN == crypto_auth_hmacsha256_BYTES, "HMAC-SHA256 gives 32 bytes");
-_Static_assert(SECRET_FINGERPRINT_LEN == crypto_shorthash_siphashx24_BYTES, "a 128-bit SipHash");
 
 bool secret_start(void) {
     if (sodium_init() < 0) return false;
     native = sha256_is_native();
     randombytes_buf(hash_key, sizeof hash_key);
     randombytes_buf(fingerprint_key, sizeof fingerprint_key);
-    randombytes_buf(name_keys, sizeof name_keys);
+    randombytes_buf(pair_keys, sizeof pair_keys);
     return true;
+}
+
+static void fingerprint_of(uint8_t fingerprint[FINGERPRINT_LEN], const void *key, size_t key_len) {
+    crypto_shorthash_siphashx24(fingerprint, key, key_len, fingerprint_key);
 }
 
 /* The signer of key, from its slot or made anew there. */
 static const struct signer *signer_of(const void *key, size_t key_len) {
-    uint8_t fingerprint[SECRET_FINGERPRINT_LEN];
-    secret_fingerprint(fingerprint, key, key_len);
+    uint8_t fingerprint[FINGERPRINT_LEN];
+    fingerprint_of(fingerprint, key, key_len);
     struct signer *signer = &signers[fingerprint[0] % SIGNERS];
     if (!signer->used || !secret_equal(signer->fingerprint, fingerprint, sizeof fingerprint)) {
         crypto_auth_hmacsha256_init(&signer->keyed, key, key_len);
@@ -107,24 +113,32 @@ void secret_sign(uint8_t mac[SECRET_MAC_LEN], const void *key, size_t key_len, c
     sodium_memzero(&state, sizeof state);
 }
 
-void secret_fingerprint(uint8_t fingerprint[SECRET_FINGERPRINT_LEN], const void *sign_key,
-                        size_t sign_key_len) {
-    crypto_shorthash_siphashx24(fingerprint, sign_key, sign_key_len, fingerprint_key);
+/* NH of bytes, all zeros behind them. The length comes first: the same bytes with zeros differ. */
+static unsigned __int128 nh(const uint64_t *key, const uint8_t *bytes, size_t len) {
+    uint64_t words[2];
+    unsigned __int128 sum = (unsigned __int128)(len + key[0]) * key[1];
+    for (; len >= sizeof words; bytes += sizeof words, len -= sizeof words) {
+        memcpy(words, bytes, sizeof words);
+        key += 2;
+        sum += (unsigned __int128)(words[0] + key[0]) * (words[1] + key[1]);
+    }
+    memset(words, 0, sizeof words);
+    memcpy(words, bytes, len);
+    return sum + (unsigned __int128)(words[0] + key[2]) * (words[1] + key[3]);
 }
 
-uint64_t secret_name_hash(const char *name, size_t name_len) {
-    uint64_t a = name_keys[0][0] * name_len, b = name_keys[1][0] * name_len;
-    size_t words = name_len / 4;
-    for (size_t i = 0; i <= words; i++) {
-        uint32_t word = 0;
-        if (i < words)
-            memcpy(&word, name + 4 * i, 4);
-        else
-            memcpy(&word, name + 4 * i, name_len % 4);
-        a += name_keys[0][i + 1] * word;
-        b += name_keys[1][i + 1] * word;
+void secret_pair_hash(uint64_t hash[2], const void *sign_key, size_t sign_key_len, const char *name,
+                      size_t name_len) {
+    unsigned __int128 sum = nh(pair_keys[0], (const uint8_t *)name, name_len);
+    if (sign_key_len <= SECRET_NAME_MAX) {
+        sum += nh(pair_keys[1], sign_key, sign_key_len);
+    } else {
+        uint8_t short_for_it[FINGERPRINT_LEN];
+        fingerprint_of(short_for_it, sign_key, sign_key_len);
+        sum += nh(pair_keys[1], short_for_it, sizeof short_for_it);
     }
-    return (a >> 32 << 32) | b >> 32;
+    hash[0] = (uint64_t)sum;
+    hash[1] = (uint64_t)(sum >> 64);
 }
 
 uint64_t secret_hash(const void *data, size_t data_len) {

@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #define SECRET_MAC_LEN 32
-#define SECRET_FINGERPRINT_LEN 16
 
 /* Prepares libsodium and draws this process's hash keys. False: libsodium could not start. */
 bool secret_start(void);
@@ -20,18 +19,14 @@ bool secret_start(void);
 void secret_sign(uint8_t mac[SECRET_MAC_LEN], const void *key, size_t key_len, const void *message,
                  size_t message_len);
 
-/* A 128-bit fingerprint (SipHash-2-4-128) of a sign key, under a key that is drawn when the process
- * starts: equal sign keys have equal fingerprints within this process, and nobody outside it can
- * compute one. */
-void secret_fingerprint(uint8_t fingerprint[SECRET_FINGERPRINT_LEN], const void *sign_key,
-                        size_t sign_key_len);
-
-/* A 64-bit hash of a name of at most SECRET_NAME_MAX bytes: two different names have the same hash
- * with a chance of 2^-64, over the process's random keys. It must not be shown: it is universal,
- * not cryptographic, and that makes it ten times as fast. (D. Lemire, O. Kaser, "Strongly universal
- * string hashing is fast", 2014: Multilinear, twice.) */
+/* A 128-bit hash of a sign key of any length together with a name of at most SECRET_NAME_MAX bytes:
+ * two different pairs have the same hash with a chance of 2^-64, over random keys of this process.
+ * It must not be shown: it is universal, not cryptographic, and that makes it four times as fast as
+ * SipHash. (NH of J. Black et al., "UMAC: fast and secure message authentication", CRYPTO '99, with
+ * words of 64 bits.) */
 #define SECRET_NAME_MAX 128
-uint64_t secret_name_hash(const char *name, size_t name_len);
+void secret_pair_hash(uint64_t hash[2], const void *sign_key, size_t sign_key_len, const char *name,
+                      size_t name_len);
 
 /* A 64-bit hash (SipHash-2-4) under a key of this process: for tables whose keys a client chooses.
  */

@@ -258,7 +258,8 @@ static size_t pack(const struct session *session, struct session_cursor *cursor,
 
 size_t session_pack_first(const struct session *session, struct session_cursor *cursor,
                           uint8_t **buffer, size_t *capacity) {
-    reserve(buffer, capacity, 0, SESSION_HEAD_LEN);
+    size_t all = SESSION_HEAD_LEN + 8 * (size_t)session->payloads + session->payload_bytes;
+    reserve(buffer, capacity, 0, all < SESSION_CHUNK ? all : SESSION_CHUNK);
     write_number(*buffer, (uint64_t)session->times.created_ms, 8);
     write_number(*buffer + 8, (uint64_t)session->times.deadline_ms, 8);
     write_number(*buffer + 16, session->times.ttl, 4);

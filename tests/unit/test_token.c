@@ -341,8 +341,7 @@ static struct token_memory memory_of_forged(char forged[TOKEN_MAX_LEN], const st
     memcpy(forged, form->example, form->len);
     forged[form->dot_at + 1] = '0';
     assert_int_equal(token_verify(forged, form->len, SIGN_KEY), ERROR_SIGNATURE);
-    secret_fingerprint((uint8_t *)memory.pair, SIGN_KEY);
-    memory.pair[0] ^= secret_name_hash(forged, form->len);
+    secret_pair_hash(memory.pair, SIGN_KEY, forged, form->len);
     return memory;
 }
 
