@@ -81,7 +81,7 @@ def is_token(token, sign_key=KEY):
 
 def is_internal(command):
     """Whether the name, in bytes, is of a command that no client may call."""
-    return command.upper().startswith((b"SESSIONGATE.REPLAY.", b"SESSIONGATE.PROBE"))
+    return command.upper().startswith((b"SGREPLAY.", b"SESSIONGATE.PROBE"))
 
 
 # Waiting and failing -----------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def test_a_transaction_cut_at_any_byte_is_whole_or_absent(make_server):
 TOKEN, OTHER = signed(KEY, b"ForgedForgedForg"), signed(KEY, b"OtherOtherOtherO")
 LARGE = b"x" * 10_000_000
 START, PSET, PDEL, EXPIRE, ROTATE, ALIAS = (
-    b"SESSIONGATE.REPLAY." + name
+    b"SGREPLAY." + name
     for name in (b"START", b"PSET", b"PDEL", b"EXPIRE", b"ROTATE", b"ALIAS"))
 INTERNAL = (START, PSET, PDEL, EXPIRE, ROTATE, ALIAS)
 NUMBERS = (b"-1", b"-9223372036854775808", b"1", b"9223372036854775807", b"9" * 30, b"soon", b"",

@@ -26,13 +26,13 @@ def expiry(r, token):
 def start_of(r, token, *payloads):
     """The effect that a session was started or adopted by, in its long form."""
     about = info(r, token)
-    return [b"SESSIONGATE.REPLAY.START", token, expiry(r, token), number(about["idle"] // 1000),
+    return [b"SGREPLAY.START", token, expiry(r, token), number(about["idle"] // 1000),
             number(about["created"]), number(about["deadline"]), *payloads]
 
 
 def rotate_of(r, old, new, alias):
     about = info(r, new)
-    return [b"SESSIONGATE.REPLAY.ROTATE", old, new, expiry(r, new), number(about["deadline"]),
+    return [b"SGREPLAY.ROTATE", old, new, expiry(r, new), number(about["deadline"]),
             number(about["idle"] // 1000), alias]
 
 
@@ -58,14 +58,14 @@ def test_a_start_without_a_deadline_and_payloads_is_sent_in_a_short_form(r, stre
 def test_commands_on_payloads_send_payloads(r, stream):
     token = start(r)
     stream.commands()
-    pset_of = [b"SESSIONGATE.REPLAY.PSET", token]
+    pset_of = [b"SGREPLAY.PSET", token]
     sg(r, "PMSET", token, b"a", b"1", b"\0", b"\r\n", b"a", b"2")
     assert stream.commands() == [[*pset_of, b"a", b"1", b"\0", b"\r\n", b"a", b"2"]]
     sg(r, "PSET", token, b"a", b"3", b"XX")
     sg(r, "PSET", token, b"b", b"4", b"NX")
     assert stream.commands() == [[*pset_of, b"a", b"3"], [*pset_of, b"b", b"4"]]
     sg(r, "PPOP", token, b"\0")
-    assert stream.commands() == [[b"SESSIONGATE.REPLAY.PDEL", token, b"\0"]]
+    assert stream.commands() == [[b"SGREPLAY.PDEL", token, b"\0"]]
 
 
 def test_expire_sends_the_cut_time_and_the_whole_ttl(r, stream):
@@ -74,7 +74,7 @@ def test_expire_sends_the_cut_time_and_the_whole_ttl(r, stream):
     for ttl in (50, 1000):
         expire(r, token, ttl)
         assert stream.commands() == [
-            [b"SESSIONGATE.REPLAY.EXPIRE", token, expiry(r, token), number(ttl)]]
+            [b"SGREPLAY.EXPIRE", token, expiry(r, token), number(ttl)]]
 
 
 def test_touch_sends_the_new_time(r, stream):
@@ -103,9 +103,9 @@ def test_a_write_through_an_alias_is_sent_for_the_successor(r, stream):
     sg(r, "PPOP", new, b"n")
     expire(r, old, 99)
     assert stream.commands() == [
-        [b"SESSIONGATE.REPLAY.PSET", newest, b"n", b"d"],
-        [b"SESSIONGATE.REPLAY.PDEL", newest, b"n"],
-        [b"SESSIONGATE.REPLAY.EXPIRE", newest, expiry(r, newest), b"99"]]
+        [b"SGREPLAY.PSET", newest, b"n", b"d"],
+        [b"SGREPLAY.PDEL", newest, b"n"],
+        [b"SGREPLAY.EXPIRE", newest, expiry(r, newest), b"99"]]
     r.pexpire(newest, 5000)
     stream.commands()
     sg(r, "TOUCH", old)
@@ -140,11 +140,11 @@ def test_a_transaction_sends_the_effects_in_order(r, stream):
         new = transaction.execute()[3]
     sent = stream.commands()
     alias = sent[3]
-    assert alias[:3] == [b"SESSIONGATE.REPLAY.ROTATE", token, new]
+    assert alias[:3] == [b"SGREPLAY.ROTATE", token, new]
     assert sent == [
-        [b"MULTI"], [b"SESSIONGATE.REPLAY.PSET", token, b"a", b"1", b"b", b"2"],
-        [b"SESSIONGATE.REPLAY.PDEL", token, b"a"], alias,
-        [b"SESSIONGATE.REPLAY.PSET", new, b"c", b"3"], [b"UNLINK", new, token], [b"EXEC"]]
+        [b"MULTI"], [b"SGREPLAY.PSET", token, b"a", b"1", b"b", b"2"],
+        [b"SGREPLAY.PDEL", token, b"a"], alias,
+        [b"SGREPLAY.PSET", new, b"c", b"3"], [b"UNLINK", new, token], [b"EXEC"]]
 
 
 # What follows a server ---------------------------------------------------------------------------
@@ -264,14 +264,14 @@ def test_a_rewritten_aof_holds_sessions_as_their_effects(make_server):
     [file] = (server.directory / "appendonlydir").glob("*.base.aof")
     commands = commands_in(file.read_bytes())
     for command in commands:
-        if command[0] == b"SESSIONGATE.REPLAY.START":
+        if command[0] == b"SGREPLAY.START":
             expected = start_of(r, command[1])
             expected[2] = b"0"  # the server adds the time of expiry itself
             assert command[:6] == expected
             first = command[6:]
             assert first == ([] if command[1] == successor else [b"n", b"d"])
-    assert [b"SESSIONGATE.REPLAY.PSET", token, b"m", b"d"] in commands
-    assert [b"SESSIONGATE.REPLAY.ALIAS", alias, successor] in commands
+    assert [b"SGREPLAY.PSET", token, b"m", b"d"] in commands
+    assert [b"SGREPLAY.ALIAS", alias, successor] in commands
     for each in (token, alias, successor):
         assert [b"PEXPIREAT", each, expiry(r, each)] in commands
     assert len([command for command in commands if command[0] != b"SELECT"]) == 7

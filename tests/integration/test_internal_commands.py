@@ -14,13 +14,13 @@ def forged(token=TOKEN):
     """Each internal command, as the server itself would send it."""
     now = int(time.time() * 1000)
     other = signed(KEY, b"ForgedSuccessor0")
-    yield ("SESSIONGATE.REPLAY.START", token, now + 10**6, 1000)
-    yield ("SESSIONGATE.REPLAY.START", token, 0, 1000, now, 0, b"n", b"d")
-    yield ("SESSIONGATE.REPLAY.PSET", token, b"n", b"d")
-    yield ("SESSIONGATE.REPLAY.PDEL", token, b"n")
-    yield ("SESSIONGATE.REPLAY.EXPIRE", token, now + 10**6, 1000)
-    yield ("SESSIONGATE.REPLAY.ROTATE", token, other, now + 10**6, 0, 1000, now + 10**6)
-    yield ("SESSIONGATE.REPLAY.ALIAS", token, other)
+    yield ("SGREPLAY.START", token, now + 10**6, 1000)
+    yield ("SGREPLAY.START", token, 0, 1000, now, 0, b"n", b"d")
+    yield ("SGREPLAY.PSET", token, b"n", b"d")
+    yield ("SGREPLAY.PDEL", token, b"n")
+    yield ("SGREPLAY.EXPIRE", token, now + 10**6, 1000)
+    yield ("SGREPLAY.ROTATE", token, other, now + 10**6, 0, 1000, now + 10**6)
+    yield ("SGREPLAY.ALIAS", token, other)
     yield ("SESSIONGATE.PROBE", token)
 
 

@@ -11,7 +11,7 @@ from features import payloads
 from harness import KEY, TOP, Stream, Wire, pset, signed, start
 
 README = (TOP / "README.md").read_text()
-INTERNAL = re.compile(r"SESSIONGATE\.(REPLAY\..*|PROBE)")
+INTERNAL = re.compile(r"SGREPLAY\..*|SESSIONGATE\.PROBE")
 
 # name: arity, flags besides those that all have, ACL categories, what happens to the token's key.
 # RO: reads it. RW: reads or changes it. RM: removes it. Behind that, what is done with the

@@ -13,14 +13,14 @@ TOKENS = signed(KEY, b"ForgedSession000"), signed_v2(KEY, b"ForgedSession0000000
 def forged(token, successor):
     """Each internal command, as the server itself would send it."""
     later = int((time.time() + 1000) * 1000)
-    yield "SESSIONGATE.REPLAY.START", token, later, 60
-    yield "SESSIONGATE.REPLAY.START", token, 0, 60, 1, later, b"n", b"d"
-    yield "SESSIONGATE.REPLAY.PSET", token, b"n", b"d", b"m", b"d"
-    yield "SESSIONGATE.REPLAY.PDEL", token, b"n"
-    yield "SESSIONGATE.REPLAY.EXPIRE", token, later, 60
-    yield "SESSIONGATE.REPLAY.ROTATE", token, successor, later, 0, 60, later
-    yield "SESSIONGATE.REPLAY.ROTATE", token, successor, 0, 0, 0, 0
-    yield "SESSIONGATE.REPLAY.ALIAS", token, successor
+    yield "SGREPLAY.START", token, later, 60
+    yield "SGREPLAY.START", token, 0, 60, 1, later, b"n", b"d"
+    yield "SGREPLAY.PSET", token, b"n", b"d", b"m", b"d"
+    yield "SGREPLAY.PDEL", token, b"n"
+    yield "SGREPLAY.EXPIRE", token, later, 60
+    yield "SGREPLAY.ROTATE", token, successor, later, 0, 60, later
+    yield "SGREPLAY.ROTATE", token, successor, 0, 0, 0, 0
+    yield "SGREPLAY.ALIAS", token, successor
     yield "SESSIONGATE.PROBE", token
 
 
