@@ -43,7 +43,7 @@ static void *rdb_load(RedisModuleIO *rdb, int format) {
     if (format != RDB_FORMAT) {
         RedisModule_LogIOError(rdb, "warning",
                                "a rotated token is stored in format %d, this SessionGate reads"
-                               " format %d: load a newer module",
+                               " format %d: load the SessionGate that wrote it",
                                format, RDB_FORMAT);
         return NULL;
     }

@@ -1,15 +1,14 @@
 /*
  * type.c - the methods of the data type: RDB, AOF, memory, digest, copy, defragmentation.
  *
- * RDB format 2 (the type's encoding version), written by rdb_save:
+ * RDB format 3 (the type's encoding version), written by rdb_save:
  *
  *     chunk     string      the session as bytes, as session.h says; again until all payloads that
  *                           the head of the first announces were read
  *
  * A session of a few payloads is one string: each further value would cost the server reads and
- * checksums of single bytes. Format 1 had no head: the number of payloads, unsigned, and then
- * chunks. It is still read. The key's name and TTL are the server's to save; what a client was
- * verified for is never saved.
+ * checksums of single bytes. Formats 1 and 2 were never released. The key's name and TTL are the
+ * server's to save; what a client was verified for is never saved.
  */
 #include "type.h"
 
@@ -19,8 +18,7 @@
 #include "effects.h"
 
 #define TYPE_NAME "sgsession" /* nine characters, part of every RDB file: never change it */
-#define RDB_FORMAT 2
-#define RDB_FORMAT_WITHOUT_HEAD 1
+#define RDB_FORMAT 3
 
 static RedisModuleType *session_type;
 
@@ -93,10 +91,6 @@ void type_remove(RedisModuleKey *key) {
         RedisModule_DeleteKey(key);
 }
 
-static bool io_failed(RedisModuleIO *rdb) {
-    return RedisModule_IsIOError && RedisModule_IsIOError(rdb);
-}
-
 /* Reads a chunk into the session; the first, where announced is given. */
 static bool load_chunk(RedisModuleIO *rdb, struct session *session, uint32_t *announced) {
     size_t len;
@@ -109,35 +103,26 @@ static bool load_chunk(RedisModuleIO *rdb, struct session *session, uint32_t *an
     return good;
 }
 
-/* How many payloads a session of format 1 has. */
-static bool load_announced(RedisModuleIO *rdb, uint32_t *announced) {
-    uint64_t number = RedisModule_LoadUnsigned(rdb);
-    *announced = (uint32_t)number;
-    return !io_failed(rdb) && number <= SESSION_PAYLOADS_MAX;
-}
-
 /* Reads a session. False at the first thing that rdb_save could not have written, or when the file
  * ends early. */
-static bool load(RedisModuleIO *rdb, struct session *session, int format) {
+static bool load(RedisModuleIO *rdb, struct session *session) {
     uint32_t announced;
-    if (!(format == RDB_FORMAT_WITHOUT_HEAD ? load_announced(rdb, &announced)
-                                            : load_chunk(rdb, session, &announced)))
-        return false;
+    if (!load_chunk(rdb, session, &announced)) return false;
     while (session->payloads < announced)
         if (!load_chunk(rdb, session, NULL)) return false;
     return session->payloads == announced;
 }
 
 static void *rdb_load(RedisModuleIO *rdb, int format) {
-    if (format != RDB_FORMAT && format != RDB_FORMAT_WITHOUT_HEAD) {
+    if (format != RDB_FORMAT) {
         RedisModule_LogIOError(rdb, "warning",
-                               "a session is stored in format %d, this SessionGate reads formats"
-                               " up to %d: load a newer module",
+                               "a session is stored in format %d, this SessionGate reads"
+                               " format %d: load the SessionGate that wrote it",
                                format, RDB_FORMAT);
         return NULL;
     }
     struct session *session = session_create();
-    if (load(rdb, session, format)) return made(session);
+    if (load(rdb, session)) return made(session);
     RedisModule_LogIOError(rdb, "warning", "a stored session is damaged or cut short");
     session_free(session);
     return NULL;

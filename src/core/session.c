@@ -220,18 +220,32 @@ void session_move_bucket(struct session *session, uint32_t bucket, session_mover
     }
 }
 
-static void write_number(uint8_t *at, uint64_t value, int len) {
-    for (int i = 0; i < len; i++) at[i] = (uint8_t)(value >> (8 * i));
+#define NUMBER_MAX 9 /* bytes, of a number below 2^63 */
+
+static uint8_t *write_number(uint8_t *at, uint64_t value) {
+    for (; value > 127; value >>= 7) *at++ = (uint8_t)(value | 128);
+    *at++ = (uint8_t)value;
+    return at;
 }
 
-static uint64_t read_number(const uint8_t *at, int len) {
+/* What of a chunk was not read yet. */
+struct rest {
+    const uint8_t *at;
+    size_t len;
+};
+
+static bool read_number(struct rest *rest, uint64_t min, uint64_t max, uint64_t *number) {
     uint64_t value = 0;
-    for (int i = 0; i < len; i++) value |= (uint64_t)at[i] << (8 * i);
-    return value;
-}
-
-static uint32_t read_u32(const uint8_t *at) {
-    return (uint32_t)read_number(at, 4);
+    for (unsigned i = 0; i < NUMBER_MAX && rest->len > 0; i++) {
+        uint8_t byte = *rest->at++;
+        rest->len--;
+        value |= (uint64_t)(byte & 127) << (7 * i);
+        if (byte & 128) continue;
+        *number = value;
+        bool is_shortest = byte > 0 || i == 0;
+        return is_shortest && value >= min && value <= max;
+    }
+    return false;
 }
 
 static void reserve(uint8_t **buffer, size_t *capacity, size_t used, size_t more) {
@@ -246,25 +260,26 @@ static size_t pack(const struct session *session, struct session_cursor *cursor,
     const struct payload *payload;
     while (used < SESSION_CHUNK && (payload = session_next(session, cursor))) {
         size_t bytes_len = payload->name_len + (size_t)payload->data_len;
-        reserve(buffer, capacity, used, 8 + bytes_len);
+        reserve(buffer, capacity, used, 2 * NUMBER_MAX + bytes_len);
         uint8_t *at = *buffer + used;
-        write_number(at, payload->name_len, 4);
-        write_number(at + 4, payload->data_len, 4);
-        memcpy(at + 8, payload->bytes, bytes_len);
-        used += 8 + bytes_len;
+        at = write_number(at, payload->name_len);
+        at = write_number(at, payload->data_len);
+        memcpy(at, payload->bytes, bytes_len);
+        used = (size_t)(at - *buffer) + bytes_len;
     }
     return used;
 }
 
 size_t session_pack_first(const struct session *session, struct session_cursor *cursor,
                           uint8_t **buffer, size_t *capacity) {
-    size_t all = SESSION_HEAD_LEN + 8 * (size_t)session->payloads + session->payload_bytes;
+    size_t all = (4 + 2 * (size_t)session->payloads) * NUMBER_MAX + session->payload_bytes;
     reserve(buffer, capacity, 0, all < SESSION_CHUNK ? all : SESSION_CHUNK);
-    write_number(*buffer, (uint64_t)session->times.created_ms, 8);
-    write_number(*buffer + 8, (uint64_t)session->times.deadline_ms, 8);
-    write_number(*buffer + 16, session->times.ttl, 4);
-    write_number(*buffer + 20, session->payloads, 4);
-    return pack(session, cursor, buffer, capacity, SESSION_HEAD_LEN);
+    uint8_t *at = *buffer;
+    at = write_number(at, (uint64_t)session->times.created_ms);
+    at = write_number(at, (uint64_t)session->times.deadline_ms);
+    at = write_number(at, session->times.ttl);
+    at = write_number(at, session->payloads);
+    return pack(session, cursor, buffer, capacity, (size_t)(at - *buffer));
 }
 
 size_t session_pack(const struct session *session, struct session_cursor *cursor, uint8_t **buffer,
@@ -272,35 +287,35 @@ size_t session_pack(const struct session *session, struct session_cursor *cursor
     return pack(session, cursor, buffer, capacity, 0);
 }
 
+static bool unpack(struct session *session, struct rest rest) {
+    while (rest.len > 0) {
+        uint64_t name_len, data_len;
+        if (!read_number(&rest, 1, SESSION_NAME_MAX, &name_len) ||
+            !read_number(&rest, 1, SESSION_DATA_MAX, &data_len) || rest.len < name_len + data_len)
+            return false;
+        const uint8_t *data = rest.at + name_len;
+        if (session->payloads == SESSION_PAYLOADS_MAX ||
+            !session_put(session, rest.at, name_len, data, data_len))
+            return false;
+        rest.at = data + data_len;
+        rest.len -= name_len + data_len;
+    }
+    return true;
+}
+
 bool session_unpack_first(struct session *session, const uint8_t *chunk, size_t chunk_len,
                           uint32_t *payloads) {
-    if (chunk_len < SESSION_HEAD_LEN) return false;
-    uint64_t created = read_number(chunk, 8), deadline = read_number(chunk + 8, 8);
-    *payloads = read_u32(chunk + 20);
-    if (created > INT64_MAX || deadline > INT64_MAX || *payloads > SESSION_PAYLOADS_MAX)
+    struct rest rest = {chunk, chunk_len};
+    uint64_t created, deadline, ttl, announced;
+    if (!read_number(&rest, 0, INT64_MAX, &created) ||
+        !read_number(&rest, 0, INT64_MAX, &deadline) || !read_number(&rest, 0, UINT32_MAX, &ttl) ||
+        !read_number(&rest, 0, SESSION_PAYLOADS_MAX, &announced))
         return false;
-    session->times =
-        (struct session_times){(int64_t)created, (int64_t)deadline, read_u32(chunk + 16)};
-    chunk += SESSION_HEAD_LEN;
-    chunk_len -= SESSION_HEAD_LEN;
-    return chunk_len == 0 || session_unpack(session, chunk, chunk_len);
+    session->times = (struct session_times){(int64_t)created, (int64_t)deadline, (uint32_t)ttl};
+    *payloads = (uint32_t)announced;
+    return unpack(session, rest);
 }
 
 bool session_unpack(struct session *session, const uint8_t *chunk, size_t chunk_len) {
-    if (chunk_len == 0) return false;
-    while (chunk_len > 0) {
-        if (chunk_len < 8) return false;
-        uint32_t name_len = read_u32(chunk);
-        uint32_t data_len = read_u32(chunk + 4);
-        chunk += 8;
-        chunk_len -= 8;
-        if (name_len < 1 || name_len > SESSION_NAME_MAX) return false;
-        if (data_len < 1 || data_len > SESSION_DATA_MAX) return false;
-        if (chunk_len < name_len || chunk_len - name_len < data_len) return false;
-        if (session->payloads == SESSION_PAYLOADS_MAX) return false;
-        if (!session_put(session, chunk, name_len, chunk + name_len, data_len)) return false;
-        chunk += name_len + (size_t)data_len;
-        chunk_len -= name_len + (size_t)data_len;
-    }
-    return true;
+    return chunk_len > 0 && unpack(session, (struct rest){chunk, chunk_len});
 }

@@ -97,20 +97,19 @@ void session_move_bucket(struct session *session, uint32_t bucket, session_mover
 /*
  * A session as bytes, for files: one or more chunks. The first begins with the head,
  *
- *     created_ms, deadline_ms  8 bytes each
- *     ttl                      4 bytes
- *     payloads                 4 bytes: how many are in all chunks
+ *     created_ms, deadline_ms, ttl
+ *     payloads                  how many are in all chunks
  *
  * and goes on like the others with payloads, one behind the other:
  *
- *     name_len, data_len       4 bytes each
+ *     name_len, data_len
  *     name, data
  *
- * Numbers are little-endian. A chunk ends with the first payload that fills SESSION_CHUNK bytes, or
- * with the last one; none but the first is empty of payloads.
+ * A number is one to nine bytes, as few as can be: seven bits in each, the lowest first, and 128 added
+ * to all but the last (unsigned LEB128 of DWARF 5, 7.6). A chunk ends with the first payload that fills
+ * SESSION_CHUNK bytes, or with the last one; none but the first is empty of payloads.
  */
 #define SESSION_CHUNK (64U * 1024)
-#define SESSION_HEAD_LEN 24
 
 /* Packs the next chunk of a walk into *buffer, a block of *capacity bytes from memory.alloc (or NULL
  * and 0) that is made larger as needed and stays the caller's to free. Returns its length; 0 when the

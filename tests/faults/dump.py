@@ -6,14 +6,14 @@
     +------+---------+--------------+-----+---------------+-----+---------+-------+
 
 A length is 1, 2, 5 or 9 bytes, a string a length and its bytes (or LZF-compressed); the version is
-the server's RDB version. A session of format 2 is a string for each chunk of payloads, the first with
-a head: created and deadline, 8 bytes each, ttl and count of payloads, 4 bytes each. In a chunk each
-payload is its name's length and its data's length, 4 bytes each, then the name, then the data. All
-these are little-endian. Format 1 was the count as a number, then the chunks. A rotated token is one
-string, its successor.
+the server's RDB version. A session is a string for each chunk of payloads, the first with a head:
+created, deadline, ttl and count of payloads. In a chunk each payload is its name's length and its
+data's length, then the name, then the data. Numbers have seven bits a byte, the lowest first, and
+128 added to all bytes but the last. A rotated token is one string, its successor.
 """
 
 MODULE_VALUE, UNSIGNED, STRING, END = 7, 2, 5, 0
+FORMAT = 3  # of "sgsession"
 
 
 def crc64_table():
@@ -72,11 +72,14 @@ def type_id(name, format):
     return number << 10 | format
 
 
+def number(value):
+    return (bytes([value % 128 + 128]) + number(value // 128)) if value >= 128 else bytes([value])
+
+
 def payload(name, data, name_len=None, data_len=None):
     """One payload of a chunk; its lengths may lie."""
-    lengths = (len(name) if name_len is None else name_len,
-               len(data) if data_len is None else data_len)
-    return b"".join(n.to_bytes(4, "little") for n in lengths) + name + data
+    return (number(len(name) if name_len is None else name_len)
+            + number(len(data) if data_len is None else data_len) + name + data)
 
 
 def parts(id, *values):
@@ -88,16 +91,10 @@ def parts(id, *values):
     return b"".join(encoded) + bytes([END])
 
 
-def session(announced, chunks, times=(0, 0, 0), format=2):
+def session(announced, chunks, times=(0, 0, 0), format=FORMAT):
     """The body of a session; its times are created, deadline and ttl."""
-    values = list(chunks)
-    if format == 1:
-        values.insert(0, announced)
-    else:
-        fields = zip((*times, announced), (8, 8, 4, 4))
-        head = b"".join((number % 256**size).to_bytes(size, "little") for number, size in fields)
-        values[:1] = [head + b"".join(values[:1])]
-    return parts(type_id(b"sgsession", format), *values)
+    head = b"".join(map(number, (*times, announced)))
+    return parts(type_id(b"sgsession", format), head + b"".join(chunks[:1]), *chunks[1:])
 
 
 def rotated(successor, format=1):

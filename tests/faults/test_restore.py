@@ -55,13 +55,6 @@ def test_a_dump_made_here_is_what_the_server_makes(r):
     assert pget(r, token, b"n") == b"data"
 
 
-def test_a_dump_of_the_first_format_is_restored(r):
-    _, version = made_by_server(r)
-    body = dump.session(1, [dump.payload(b"n", b"data")], format=1)
-    assert r.restore(token_of(1), 0, dump.footed(body, version))
-    assert pget(r, token_of(1), b"n") == b"data"
-
-
 # Damages: each takes a random.Random and a body that a server made, and answers another body ------
 
 def cut(rng, body):
@@ -123,7 +116,7 @@ def wrong_count(rng, _):
 def wrong_payload_length(rng, _):
     """Right everywhere but in one length inside a chunk."""
     payloads = [some_payload(rng) for _ in range(rng.randrange(12))]
-    lying = {rng.choice(("name_len", "data_len")): rng.choice(HUGE) & 0xFFFFFFFF}
+    lying = {rng.choice(("name_len", "data_len")): rng.choice(HUGE)}
     payloads.insert(rng.randrange(len(payloads) + 1), dump.payload(b"liar", b"data", **lying))
     return dump.session(len(payloads), [b"".join(payloads)])
 
@@ -147,7 +140,7 @@ def odd_chunks(rng, _):
 def other_format(rng, _):
     if rng.random() < 0.3:
         return dump.rotated(token_of(1), format=rng.choice((0, 2, 1023)))
-    return dump.session(1, [dump.payload(b"n", b"d")], format=rng.choice((0, 1, 3, 1023)))
+    return dump.session(1, [dump.payload(b"n", b"d")], format=rng.choice((0, 1, 2, 4, 1023)))
 
 
 def odd_times(rng, _):

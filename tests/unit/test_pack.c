@@ -41,7 +41,7 @@ static void any_number_of_payloads_packs_and_unpacks(void **state) {
 
 static void payloads_larger_than_a_chunk_pack_and_unpack(void **state) {
     (void)state;
-    static const size_t lens[] = {1, SESSION_CHUNK, 8000000, 3, SESSION_CHUNK - 9, 64000000, 1};
+    static const size_t lens[] = {1, SESSION_CHUNK, 8000000, 3, SESSION_CHUNK - 12, 64000000, 1};
     uint8_t *data = test_malloc(64000000);
     for (size_t i = 0; i < 64000000; i++) data[i] = (uint8_t)(i >> 8);
     struct session *session = session_create();
@@ -55,12 +55,8 @@ static void payloads_larger_than_a_chunk_pack_and_unpack(void **state) {
 /* What files hold: these bytes never change. */
 static void a_chunk_is_name_len_data_len_name_data_of_each_payload(void **state) {
     (void)state;
-    static const uint8_t published[] = "\2\0\0\0"
-                                       "\3\0\0\0"
-                                       "abxyz"
-                                       "\1\0\0\0"
-                                       "\4\1\0\0"
-                                       "c";
+    static const uint8_t published[] = "\2\3abxyz"
+                                       "\1\x84\2c";
     enum { HEAD = sizeof published - 1, DATA_LEN = 0x104 };
     uint8_t data[DATA_LEN];
     memset(data, 'd', sizeof data);
@@ -80,19 +76,18 @@ static void a_chunk_is_name_len_data_len_name_data_of_each_payload(void **state)
 }
 
 /* What files hold: these bytes never change. */
-static const uint8_t published_head[] = "\1\2\3\4\5\6\7\0"
-                                        "\7\6\5\4\3\2\1\0"
-                                        "\xff\xff\xff\xff"
-                                        "\1\0\0\0"
-                                        "\1\0\0\0"
-                                        "\1\0\0\0"
-                                        "nd";
+static const uint8_t published_head[] = "\x81\x84\x8c\xa0\xd0\xc0\xc1\3"
+                                        "\xff\xff\xff\xff\xff\xff\xff\xff\x7f"
+                                        "\xff\xff\xff\xff\xf"
+                                        "\1"
+                                        "\1\1nd";
 #define PUBLISHED_LEN (sizeof published_head - 1)
+#define PUBLISHED_HEAD_LEN (PUBLISHED_LEN - 4)
 
 static void the_first_chunk_begins_with_the_times_and_the_number_of_payloads(void **state) {
     (void)state;
     struct session *session = session_create();
-    session->times = (struct session_times){0x07060504030201, 0x01020304050607, UINT32_MAX};
+    session->times = (struct session_times){0x07060504030201, INT64_MAX, UINT32_MAX};
     put_text(session, "n", "d");
     struct session_cursor cursor = {0};
     uint8_t *buffer = NULL;
@@ -121,8 +116,8 @@ static void a_session_without_payloads_is_a_head_alone(void **state) {
     uint8_t *buffer = NULL;
     size_t capacity = 0;
     uint32_t payloads = 1;
-    assert_int_equal(session_pack_first(session, &cursor, &buffer, &capacity), SESSION_HEAD_LEN);
-    assert_true(session_unpack_first(session, buffer, SESSION_HEAD_LEN, &payloads));
+    assert_int_equal(session_pack_first(session, &cursor, &buffer, &capacity), 4);
+    assert_true(session_unpack_first(session, buffer, 4, &payloads));
     assert_int_equal(payloads, 0);
     memory.free(buffer);
     session_free(session);
@@ -135,30 +130,51 @@ static void a_first_chunk_cut_anywhere_but_behind_its_head_is_refused(void **sta
         uint32_t payloads;
         const uint8_t *chunk = fence_before_end(fence, published_head, len);
         assert_int_equal(session_unpack_first(session, chunk, len, &payloads),
-                         len == SESSION_HEAD_LEN);
+                         len == PUBLISHED_HEAD_LEN);
         session_free(session);
     }
 }
 
-static void a_head_with_a_time_or_a_number_out_of_bounds_is_refused(void **state) {
+/* Whether the bytes of a text are a head. */
+static bool is_head(const char *head, size_t len) {
+    struct session *session = session_create();
+    uint32_t payloads;
+    bool accepted =
+        session_unpack_first(session, fence_before_end(fence, head, len), len, &payloads);
+    session_free(session);
+    return accepted;
+}
+#define IS_HEAD(text) is_head(text, sizeof(text) - 1)
+
+static void a_head_with_a_number_out_of_bounds_is_refused(void **state) {
     (void)state;
-    static const size_t last_bytes[] = {7, 15, 23}; /* of created, deadline, payloads */
-    for (size_t i = 0; i < sizeof last_bytes / sizeof *last_bytes; i++) {
-        uint8_t chunk[PUBLISHED_LEN];
-        uint32_t payloads;
-        memcpy(chunk, published_head, PUBLISHED_LEN);
-        chunk[last_bytes[i]] = 0x80;
-        struct session *session = session_create();
-        assert_false(session_unpack_first(session, chunk, PUBLISHED_LEN, &payloads));
-        session_free(session);
-    }
+    assert_true(IS_HEAD("\0\0\0\0"));
+#define LARGEST "\xff\xff\xff\xff\xff\xff\xff\xff\x7f"
+#define ONE_MORE "\x80\x80\x80\x80\x80\x80\x80\x80\x80\1"
+    assert_true(IS_HEAD(LARGEST "\0\0\0"));
+    assert_false(IS_HEAD(ONE_MORE "\0\0\0"));
+    assert_true(IS_HEAD("\0" LARGEST "\0\0"));
+    assert_false(IS_HEAD("\0" ONE_MORE "\0\0"));
+    assert_true(IS_HEAD("\0\0\xff\xff\xff\xff\xf\0"));
+    assert_false(IS_HEAD("\0\0\x80\x80\x80\x80\x10\0"));
+    assert_true(IS_HEAD("\0\0\0\x80\x80\x80\x8")); /* SESSION_PAYLOADS_MAX */
+    assert_false(IS_HEAD("\0\0\0\x81\x80\x80\x8"));
 }
 
-/* Two payloads, the first as long packed as first_len: are they one chunk? */
-static bool are_one_chunk(size_t first_len) {
+static void a_number_of_more_bytes_than_it_needs_is_refused(void **state) {
+    (void)state;
+    assert_true(IS_HEAD("\x80\1\0\0\0"));
+    assert_false(IS_HEAD("\x80\0\0\0\0"));
+    assert_false(IS_HEAD("\1\x81\x80\0\0\0"));
+    assert_false(IS_HEAD("\0\0\0\x80\x80\x80\x80\x80\x80\x80\x80\x80\0"));
+}
+
+/* Two payloads, the first as long packed as first_len, with a data length of so many bytes: are they
+ * one chunk? */
+static bool are_one_chunk(size_t first_len, size_t number_len) {
     uint8_t *data = test_calloc(1, first_len);
     struct session *session = session_create(), *copy = session_create();
-    session_put(session, "a", 1, data, first_len - 9);
+    session_put(session, "a", 1, data, first_len - number_len - 2);
     put_text(session, "b", "data");
     size_t chunks = pack_into(copy, session);
     assert_same_payloads(session, copy);
@@ -171,20 +187,20 @@ static bool are_one_chunk(size_t first_len) {
 
 static void a_chunk_ends_with_the_payload_that_fills_it(void **state) {
     (void)state;
-    assert_true(are_one_chunk(10));
-    assert_true(are_one_chunk(SESSION_CHUNK - 1));
-    assert_false(are_one_chunk(SESSION_CHUNK));
-    assert_false(are_one_chunk(SESSION_CHUNK + 1));
+    assert_true(are_one_chunk(4, 1));
+    assert_true(are_one_chunk(SESSION_CHUNK - 1, 3));
+    assert_false(are_one_chunk(SESSION_CHUNK, 3));
+    assert_false(are_one_chunk(SESSION_CHUNK + 1, 3));
 }
 
 /* Payloads of up to 99 bytes: a full chunk is over SESSION_CHUNK by less than one of them. */
 static void every_chunk_but_the_last_is_full_and_none_is_fuller(void **state) {
     (void)state;
-    enum { PAYLOAD_MAX = 8 + 4 + 99 };
+    enum { PAYLOAD_MAX = 2 + 4 + 99 };
     static const uint8_t data[99];
     struct session *session = session_create();
     for (uint32_t n = 0; n < 20000; n++) session_put(session, &n, sizeof n, data, 1 + n % 99);
-    size_t left = session->payloads * (size_t)8 + session->payload_bytes;
+    size_t left = session->payloads * (size_t)2 + session->payload_bytes;
     struct session_cursor cursor = {0};
     uint8_t *buffer = NULL;
     size_t capacity = 0, len;
@@ -202,13 +218,14 @@ static void a_buffer_that_is_large_enough_is_kept(void **state) {
     (void)state;
     struct session *session = session_create();
     put_text(session, "name", "data");
-    uint8_t *const own = memory.alloc(16);
+    enum { ENOUGH = 2 * 9 + 8 };
+    uint8_t *const own = memory.alloc(ENOUGH);
     uint8_t *buffer = own;
-    size_t capacity = 16;
+    size_t capacity = ENOUGH;
     struct session_cursor cursor = {0};
-    assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), 16);
+    assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), 10);
     assert_ptr_equal(buffer, own);
-    assert_int_equal(capacity, 16);
+    assert_int_equal(capacity, ENOUGH);
     memory.free(buffer);
     session_free(session);
 }
@@ -241,17 +258,18 @@ struct chunk {
     size_t payloads;
 };
 
-static void append_u32(struct chunk *chunk, uint32_t value) {
-    for (int i = 0; i < 4; i++) chunk->bytes[chunk->len++] = (uint8_t)(value >> (8 * i));
+static void append_number(struct chunk *chunk, uint64_t value) {
+    for (; value >= 128; value /= 128) chunk->bytes[chunk->len++] = (uint8_t)(value % 128 + 128);
+    chunk->bytes[chunk->len++] = (uint8_t)value;
 }
 
-static void append_head(struct chunk *chunk, uint32_t name_len, uint32_t data_len) {
-    append_u32(chunk, name_len);
-    append_u32(chunk, data_len);
+static void append_head(struct chunk *chunk, uint64_t name_len, uint64_t data_len) {
+    append_number(chunk, name_len);
+    append_number(chunk, data_len);
 }
 
 static void append(struct chunk *chunk, const char *name, const char *data) {
-    append_head(chunk, (uint32_t)strlen(name), (uint32_t)strlen(data));
+    append_head(chunk, strlen(name), strlen(data));
     for (; *name; name++) chunk->bytes[chunk->len++] = (uint8_t)*name;
     for (; *data; data++) chunk->bytes[chunk->len++] = (uint8_t)*data;
     chunk->ends[++chunk->payloads] = chunk->len;
@@ -292,13 +310,16 @@ a_chunk_whose_beginning_is_cut_off_is_refused_unless_cut_between_payloads(void *
     }
 }
 
-static void a_chunk_with_bytes_behind_it_is_refused(void **state) {
+static void a_chunk_with_bytes_behind_it_is_refused_unless_they_are_a_payload(void **state) {
     (void)state;
     struct chunk chunk = six_payloads();
-    for (size_t behind = 1; behind <= 64; behind++)
+    for (unsigned behind = 1; behind <= 64; behind++)
         for (unsigned value = 0; value < 256; value++) {
             memset(chunk.bytes + chunk.len, (int)value, behind);
-            assert_false(unpacks(chunk.bytes, chunk.len + behind));
+            bool is_payload = value > 0 && behind == 2 + 2 * value;
+            bool is_new = value != 1; /* the sixth payload has that name */
+            if (unpacks(chunk.bytes, chunk.len + behind) != (is_payload && is_new))
+                fail_msg("%u bytes of %u", behind, value);
         }
 }
 
@@ -321,12 +342,12 @@ every_change_of_a_byte_of_a_chunk_unpacks_to_the_same_bytes_or_is_refused(void *
         }
         chunk.bytes[at] = right;
 
-        if (in_payload < 8)
+        if (in_payload < 2)
             assert_in_range(accepted, 1, 255);
-        else if (in_payload >= 8 + name_len || name_len == 13)
+        else if (in_payload >= 2 + name_len || name_len == 13)
             assert_int_equal(accepted, 256);
         else
-            assert_int_equal(accepted, name_len == 1 ? 254 : in_payload == 8 ? 256 : 255);
+            assert_int_equal(accepted, name_len == 1 ? 254 : in_payload == 2 ? 256 : 255);
     }
 }
 
@@ -355,7 +376,8 @@ static void a_name_twice_is_refused_in_a_table_too(void **state) {
     for (uint32_t n = 0; n < 1000; n++) {
         struct chunk chunk = {.len = 0};
         append_head(&chunk, 4, 1);
-        append_u32(&chunk, n);
+        memcpy(chunk.bytes + chunk.len, &n, sizeof n);
+        chunk.len += sizeof n;
         chunk.bytes[chunk.len++] = 'd';
         assert_false(session_unpack(copy, chunk.bytes, chunk.len));
     }
@@ -363,7 +385,7 @@ static void a_name_twice_is_refused_in_a_table_too(void **state) {
     session_free(copy);
 }
 
-static bool unpacks_with_lens(uint32_t name_len, uint32_t data_len) {
+static bool unpacks_with_lens(uint64_t name_len, uint64_t data_len) {
     struct chunk chunk = {.len = 0};
     append_head(&chunk, name_len, data_len);
     memset(chunk.bytes + chunk.len, 'x', 40);
@@ -373,22 +395,17 @@ static bool unpacks_with_lens(uint32_t name_len, uint32_t data_len) {
 static void
 lengths_of_nothing_past_the_end_and_around_the_largest_numbers_are_refused(void **state) {
     (void)state;
-    static const uint32_t bad[] = {0,
-                                   41,
-                                   0x7fffffff,
-                                   0x80000000,
-                                   UINT32_MAX - 48,
-                                   UINT32_MAX - 40,
-                                   UINT32_MAX - 8,
-                                   UINT32_MAX - 1,
-                                   UINT32_MAX};
+    static const uint64_t bad[] = {
+        0,          41,        0x7fffffff,      0x80000000,      UINT32_MAX - 40,
+        UINT32_MAX, INT64_MAX, UINT64_MAX - 48, UINT64_MAX - 40, UINT64_MAX - 2,
+        UINT64_MAX};
     assert_true(unpacks_with_lens(20, 20));
     assert_true(unpacks_with_lens(1, 39));
     assert_true(unpacks_with_lens(39, 1));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_false(unpacks_with_lens(bad[i], 1));
         assert_false(unpacks_with_lens(1, bad[i]));
-        assert_false(unpacks_with_lens(bad[i], 40 - bad[i])); /* their sum is right, modulo 2^32 */
+        assert_false(unpacks_with_lens(bad[i], 40 - bad[i])); /* their sum is right, modulo 2^64 */
         assert_false(unpacks_with_lens(40 - bad[i], bad[i]));
         for (size_t j = 0; j < sizeof bad / sizeof *bad; j++)
             assert_false(unpacks_with_lens(bad[i], bad[j]));
@@ -397,10 +414,10 @@ lengths_of_nothing_past_the_end_and_around_the_largest_numbers_are_refused(void 
 
 /* A payload whose bytes are all there, NULs; with data of 512 MB it takes that much memory. */
 static bool unpacks_of_nuls(uint32_t name_len, uint32_t data_len) {
-    struct fence nuls = fence_create(8 + (size_t)name_len + data_len);
-    uint8_t *chunk = nuls.end - (8 + (size_t)name_len + data_len);
     struct chunk head = {.len = 0};
     append_head(&head, name_len, data_len);
+    struct fence nuls = fence_create(head.len + name_len + data_len);
+    uint8_t *chunk = nuls.end - (head.len + name_len + data_len);
     memcpy(chunk, head.bytes, head.len);
     struct session *session = session_create();
     bool accepted = session_unpack(session, chunk, (size_t)(nuls.end - chunk));
@@ -455,13 +472,14 @@ int main(void) {
         SESSION_TEST(the_first_chunk_begins_with_the_times_and_the_number_of_payloads),
         SESSION_TEST(a_session_without_payloads_is_a_head_alone),
         SESSION_TEST(a_first_chunk_cut_anywhere_but_behind_its_head_is_refused),
-        SESSION_TEST(a_head_with_a_time_or_a_number_out_of_bounds_is_refused),
+        SESSION_TEST(a_head_with_a_number_out_of_bounds_is_refused),
+        SESSION_TEST(a_number_of_more_bytes_than_it_needs_is_refused),
         SESSION_TEST(a_chunk_ends_with_the_payload_that_fills_it),
         SESSION_TEST(every_chunk_but_the_last_is_full_and_none_is_fuller),
         SESSION_TEST(a_buffer_that_is_large_enough_is_kept),
         SESSION_TEST(a_truncated_chunk_is_refused_unless_cut_between_payloads),
         SESSION_TEST(a_chunk_whose_beginning_is_cut_off_is_refused_unless_cut_between_payloads),
-        SESSION_TEST(a_chunk_with_bytes_behind_it_is_refused),
+        SESSION_TEST(a_chunk_with_bytes_behind_it_is_refused_unless_they_are_a_payload),
         SESSION_TEST(every_change_of_a_byte_of_a_chunk_unpacks_to_the_same_bytes_or_is_refused),
         SESSION_TEST(a_name_twice_is_refused_in_one_chunk_and_in_two),
         SESSION_TEST(a_name_twice_is_refused_in_a_table_too),
