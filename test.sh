@@ -169,7 +169,7 @@ tests_of() {
         skip "${said##*$'\n'}"
         return
     fi
-    python_tests --server "$server" "$@"
+    python_tests tests --ignore tests/packages --server "$server" "$@"
 }
 
 # ours FIND-TEST...: the files of the tree that pass, each ended by a NUL.
@@ -247,11 +247,9 @@ esac
 for server in "${servers[@]}"; do
     some=()
     [[ $mode != default || $server != *-trixie ]] || some=(-m "not slow")
-    step "tests of $server" after "gcc build" \
-        tests_of "$server" tests --ignore tests/packages "${arguments[@]}" "${some[@]}"
+    step "tests of $server" after "gcc build" tests_of "$server" "${arguments[@]}" "${some[@]}"
 done
-# Installed they serve this machine's Redis, unpacked the server that is named here.
-[[ $mode == quick ]] || step "packages" after "gcc build" tests_of valkey-sid tests/packages
+[[ $mode == quick ]] || step "packages" after "gcc build" python_tests tests/packages
 case $mode in
 default) step "images" skip "takes minutes; --full runs it" ;;
 full) step "images" tests/image ;;
