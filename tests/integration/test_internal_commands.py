@@ -148,8 +148,8 @@ def test_a_replica_that_loads_beside_its_data_refuses_them(make_server, replica_
     master.client().execute_command("CLIENT", "KILL", "TYPE", "replica")
     for _ in range(20):
         master.client().set("filler", b"x" * 10_000)
-    replica.resume()
     master.client().config_set("rdb-key-save-delay", 15_000)
+    replica.resume()
     wait_for(lambda: ask(replica, "persistence", "async_loading") == "1", 20,
              "the replica loads asynchronously")
     with replica.wire() as wire:
