@@ -378,31 +378,40 @@ def used_memory(r):
     return r.info("memory")["used_memory"]
 
 
+def keys_looked_at(r):
+    stats = r.info("stats")
+    return stats["active_defrag_key_hits"] + stats["active_defrag_key_misses"]
+
+
 def test_active_defragmentation_leaves_sessions_whole(server, r):
+    """Small ones, some with a table that is small enough to be moved, a large one, and aliases."""
     if error_code(r.config_set, "activedefrag", "yes"):
         pytest.skip(f"{server.name} is built without active defragmentation")
     r.config_set("activedefrag", "no")
-    tokens = []
     with server.wire() as wire:
         tokens = wire.pipeline([("SESSIONGATE.START", KEY, 600)] * 20_000)
+        large, tabled, rotated = tokens[0], tokens[1:600], set(tokens[600:3000])
         wire.pipeline(("SESSIONGATE.PSET", KEY, token, b"n%d" % n, token * (n + 1))
                       for token in tokens for n in range(3))
-        wire.pipeline(("SESSIONGATE.PSET", KEY, tokens[0], b"many %d" % n, b"x" * 100)
+        wire.pipeline(("SESSIONGATE.PSET", KEY, token, b"many %d" % n, b"x" * 100)
+                      for token in tabled for n in range(30))
+        wire.pipeline(("SESSIONGATE.PSET", KEY, large, b"many %d" % n, b"x" * 100)
                       for n in range(20_000))
-        wire.pipeline(("SESSIONGATE.END", KEY, token) for token in tokens if token != tokens[0]
-                      and token[10] % 3)
-        wire.pipeline(("SESSIONGATE.PDEL", KEY, tokens[0], b"many %d" % n)
+        wire.pipeline(("SESSIONGATE.ROTATE", KEY, token, "GRACE", 300) for token in rotated)
+        ended = {token for token in tokens if token != large and token[10] % 3}
+        wire.pipeline(("DEL", token) if token in rotated else ("SESSIONGATE.END", KEY, token)
+                      for token in ended)
+        wire.pipeline(("SESSIONGATE.PDEL", KEY, large, b"many %d" % n)
                       for n in range(20_000) if n % 3)
         before = server.sessions()
         for name, value in (("active-defrag-ignore-bytes", 1), ("active-defrag-threshold-lower", 0),
                             ("active-defrag-cycle-min", 65), ("active-defrag-cycle-max", 75),
                             ("activedefrag", "yes")):
             r.config_set(name, value)
-        hits = r.info("stats")["active_defrag_hits"]
-        wait_for(lambda: r.info("stats")["active_defrag_hits"] > hits + 1000, 10,
-                 "something was moved")
+        hits, seen = r.info("stats")["active_defrag_hits"], keys_looked_at(r)
+        wait_for(lambda: keys_looked_at(r) >= seen + len(before), 30, "every key was looked at")
+        assert r.info("stats")["active_defrag_hits"] > hits + 1000
         r.config_set("activedefrag", "no")
         assert server.sessions() == before
-        for token in list(before)[:100]:
-            if token != tokens[0]:
-                assert wire.call("SESSIONGATE.PGET", KEY, token, b"n2") == token * 3
+        for token in set(tokens) - ended - {large}:
+            assert wire.call("SESSIONGATE.PGET", KEY, token, b"n2") == token * 3
