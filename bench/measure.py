@@ -113,8 +113,9 @@ def sampled(servers, operations, run):
 def benchmark(server, mode, command, database=0, random=None, data=None):
     """A load by redis-benchmark: a function of the number of operations that returns a Sample.
 
-    random    __rand_int__ in the command is a number below this data      the last argument of the
-    command, where it is too large for a command line
+    random    __rand_int__ in the command is a number below this
+    data      the last argument of the command, where it is too large for a command line; text, as
+              redis-benchmark ends it at a NUL
     """
     def run(operations):
         operations = max(operations, mode.clients * mode.depth)

@@ -18,9 +18,14 @@ def read(server, mode, names):
 
 def write(server, mode, names, data):
     token, table, _ = names
-    return compare("write", mode, {
+    compared = compare("write", mode, {
         "PSET": benchmark(server, mode, ["SESSIONGATE.PSET", SIGN_KEY, token, NAME], data=data),
         "HSET": benchmark(server, mode, ["HSET", table, NAME], data=data)})
+    for written in (server.call("SESSIONGATE.PGET", SIGN_KEY, token, NAME),
+                    server.call("HGET", table, NAME)):
+        if written != data.encode():
+            raise RuntimeError(f"{len(written)} of {len(data)} bytes were written")
+    return compared
 
 
 def start(server, mode):
@@ -113,7 +118,7 @@ def payloads(scratch):
     with Server() as server:
         for label, size in SIZES.items():
             server.flush(0, 1, 2)
-            data = bytes_of(size)
+            data = text_of(size)
             names = hot(server, data)
             for mode in modes(size):
                 reads, writes = read(server, mode, names), write(server, mode, names, data)

@@ -110,8 +110,8 @@ def application(scratch):
                        else ["SESSIONGATE.EXPIRE", SIGN_KEY, "__key__", TTL])
             for mode in modes(size * 4):
                 found = {
-                    "read": (ours, None, ["GET", "__key__"], None),
-                    "read, sliding": ([*ours, ",", *sliding], None,
+                    "read one payload": (ours, None, ["GET", "__key__"], None),
+                    "read one payload, sliding": ([*ours, ",", *sliding], None,
                                       ["GET", "__key__", ",", "EXPIRE", "__key__", TTL], None),
                     "change one payload": (
                         ["SESSIONGATE.PSET", SIGN_KEY, "__key__", NAME], data.encode(),
