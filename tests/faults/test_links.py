@@ -25,9 +25,11 @@ class Traffic(threading.Thread):
     """Writes of all kinds to sessions that it starts and ends, until told to stop."""
 
     LIVING = 1500
+    BEHIND_MAX = 64 << 20  # bytes of effects that wait for replicas; at 256 MB the server hangs up
 
     def __init__(self, server, rng):
         super().__init__()
+        self.client = server.client()
         self.wire = server.wire()
         self.rng = rng
         self.over = threading.Event()
@@ -40,6 +42,9 @@ class Traffic(threading.Thread):
     def run(self):
         with self.wire as wire:
             while not self.over.is_set():
+                if self.client.info("memory")["mem_clients_slaves"] > self.BEHIND_MAX:
+                    self.over.wait(0.01)
+                    continue
                 commands = [self.command() for _ in range(20)]
                 for command, reply in zip(commands, wire.pipeline(commands)):
                     self.take(command, reply)
