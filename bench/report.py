@@ -104,7 +104,7 @@ This page and its plots are written by `./bench.sh`; `./bench.sh --help` says ho
 Every run of every load is in [results/figures.csv](results/figures.csv).
 
 The server runs on one core and the clients on another. Loads that are compared run by turns,
-{pairs} times each, about {seconds:g} s a time. A **ratio** is SessionGate's figure over that of
+{pairs} times each or more, about {seconds:g} s a time. A **ratio** is SessionGate's figure over that of
 what it is compared with, arranged so that 1 is equal and more is better for SessionGate: the median
 over pairs of neighbouring runs, with the quartiles behind it. There is one of operations a
 second, and one of the server's CPU time for an operation, which leaves out the network and whatever
