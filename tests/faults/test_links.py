@@ -62,7 +62,7 @@ class Traffic(threading.Thread):
             "PDEL": (name,),
             "EXPIRE": (rng.randrange(1000, 9000),),
             "END": (),
-            "ROTATE": ("GRACE", rng.choice((0, 0, 0, 300)))}[what])
+            "ROTATE": ("GRACE", rng.choice((0, 0, 0, 20)))}[what])
 
     def take(self, command, reply):
         self.written += 1

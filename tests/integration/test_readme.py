@@ -33,7 +33,9 @@ def terminal(*command, **options):
     iterator over what it prints."""
     ours, theirs = pty.openpty()
     tty.setraw(theirs)  # a line ends with \n, not \r\n
+    # Tests that run in a shell's background have Ctrl-C ignored, and what they start would inherit it.
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                                **options)
     os.close(theirs)
 
