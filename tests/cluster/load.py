@@ -47,10 +47,12 @@ DRIFT = 1.0  # seconds; MIGRATE sends the TTL that is left, so the time on the w
 
 
 class Operation:
-    """`over`: the earliest and the latest moment at which a START or EXPIRE ends the session."""
+    """`over`: the earliest and the latest moment at which a START or EXPIRE ends the session. With a
+    `ttl` the earliest counts from now; the latest is known when it is answered."""
 
-    def __init__(self, kind, name=None, size=0, over=None):
-        self.kind, self.name, self.size, self.over = kind, name, size, over
+    def __init__(self, kind, name=None, size=0, over=None, ttl=None):
+        self.kind, self.name, self.size, self.ttl = kind, name, size, ttl
+        self.over = over if ttl is None else (time.time() + ttl, float("inf"))
 
 
 class Session:
@@ -277,16 +279,13 @@ class Writer(Worker):
 
     def call(self, operation, token, *command):
         """(the reply or None, whether it is sure); notes when the session will be over."""
-        ttl = operation.over
-        if ttl is not None:
-            operation.over = (time.time() + ttl, float("inf"))
         try:
             reply, replicas = self.client.write(token, *command)
         except NoAnswer:
             self.load.count("writes without an answer")
             return None, False
-        if ttl is not None:
-            operation.over = (operation.over[0], time.time() + ttl)
+        if operation.ttl is not None:
+            operation.over = (operation.over[0], time.time() + operation.ttl)
         sure = replicas >= self.load.waits
         if not isinstance(reply, Wire.Error):
             self.load.count("writes sure" if sure else "writes acknowledged, not waited for")
@@ -294,7 +293,7 @@ class Writer(Worker):
 
     def start(self):
         ttl = self.random.choice((1, 3, 30, 600))
-        started = Operation("START", over=ttl)
+        started = Operation("START", ttl=ttl)
         token, sure = self.call(started, None, "SESSIONGATE.START", KEY, ttl)
         if isinstance(token, bytes):
             session = Session(token, started, sure)
@@ -304,7 +303,7 @@ class Writer(Worker):
             self.load.complain(HANDLED, f"START answered {token}")
 
     def expire(self, session, ttl):
-        self.write(session, Operation("EXPIRE", over=ttl), ttl)
+        self.write(session, Operation("EXPIRE", ttl=ttl), ttl)
 
     def write(self, session, operation, *arguments):
         before = State(session.history, len(session.history))
@@ -381,7 +380,7 @@ class Reader(Worker):
         sentence = broken(session, name, sure, sent, time.time(), answer,
                           self.load.drift)
         if sentence:
-            shown = answer if isinstance(answer, Wire.Error) else answer[:120]
+            shown = answer if isinstance(answer, Wire.Error) else repr(answer)[:120]
             self.load.complain(sentence, f"PGET {name} of {session.token} {where(session)}, "
                                          f"of which {sure} were sure, answered {shown}")
 
