@@ -40,13 +40,7 @@ bool alias_create(RedisModuleKey *key, struct bytes successor) {
 }
 
 static void *rdb_load(RedisModuleIO *rdb, int format) {
-    if (format != RDB_FORMAT) {
-        RedisModule_LogIOError(rdb, "warning",
-                               "a rotated token is stored in format %d, this SessionGate reads"
-                               " format %d: load the SessionGate that wrote it",
-                               format, RDB_FORMAT);
-        return NULL;
-    }
+    if (!server_reads_format(rdb, "a rotated token", format, RDB_FORMAT)) return NULL;
     size_t len;
     char *successor = RedisModule_LoadStringBuffer(rdb, &len);
     struct alias *alias = successor ? make(successor, len) : NULL;

@@ -52,6 +52,16 @@ static inline int server_reply_error(RedisModuleCtx *ctx, enum error error, long
     return RedisModule_ReplyWithError(ctx, message);
 }
 
+/* Whether a value stored in that format can be read; if not, the log says why. */
+static inline bool server_reads_format(RedisModuleIO *rdb, const char *what, int format, int ours) {
+    if (format == ours) return true;
+    RedisModule_LogIOError(rdb, "warning",
+                           "%s is stored in format %d, this SessionGate reads format %d: load the"
+                           " SessionGate that wrote it",
+                           what, format, ours);
+    return false;
+}
+
 static inline int server_reply_text(RedisModuleCtx *ctx, const char *text) {
     return RedisModule_ReplyWithStringBuffer(ctx, text, strlen(text));
 }

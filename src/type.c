@@ -114,13 +114,7 @@ static bool load(RedisModuleIO *rdb, struct session *session) {
 }
 
 static void *rdb_load(RedisModuleIO *rdb, int format) {
-    if (format != RDB_FORMAT) {
-        RedisModule_LogIOError(rdb, "warning",
-                               "a session is stored in format %d, this SessionGate reads"
-                               " format %d: load the SessionGate that wrote it",
-                               format, RDB_FORMAT);
-        return NULL;
-    }
+    if (!server_reads_format(rdb, "a session", format, RDB_FORMAT)) return NULL;
     struct session *session = session_create();
     if (load(rdb, session)) return made(session);
     RedisModule_LogIOError(rdb, "warning", "a stored session is damaged or cut short");

@@ -124,19 +124,21 @@ static unsigned __int128 nh(const uint64_t *key, const uint8_t *bytes, size_t le
     }
     memset(words, 0, sizeof words);
     memcpy(words, bytes, len);
-    return sum + (unsigned __int128)(words[0] + key[2]) * (words[1] + key[3]);
+    sum += (unsigned __int128)(words[0] + key[2]) * (words[1] + key[3]);
+    sodium_memzero(words, sizeof words);
+    return sum;
 }
 
 void secret_pair_hash(uint64_t hash[2], const void *sign_key, size_t sign_key_len, const char *name,
                       size_t name_len) {
-    unsigned __int128 sum = nh(pair_keys[0], (const uint8_t *)name, name_len);
-    if (sign_key_len <= SECRET_NAME_MAX) {
-        sum += nh(pair_keys[1], sign_key, sign_key_len);
-    } else {
-        uint8_t short_for_it[FINGERPRINT_LEN];
-        fingerprint_of(short_for_it, sign_key, sign_key_len);
-        sum += nh(pair_keys[1], short_for_it, sizeof short_for_it);
+    uint8_t fingerprint[FINGERPRINT_LEN]; /* stands for a sign key that is too long */
+    if (sign_key_len > SECRET_NAME_MAX) {
+        fingerprint_of(fingerprint, sign_key, sign_key_len);
+        sign_key = fingerprint;
+        sign_key_len = sizeof fingerprint;
     }
+    unsigned __int128 sum = nh(pair_keys[0], (const uint8_t *)name, name_len) +
+                            nh(pair_keys[1], sign_key, sign_key_len);
     hash[0] = (uint64_t)sum;
     hash[1] = (uint64_t)(sum >> 64);
 }

@@ -73,6 +73,7 @@ def type_id(name, format):
 
 
 def number(value):
+    """A number as a session packs it."""
     return (bytes([value % 128 + 128]) + number(value // 128)) if value >= 128 else bytes([value])
 
 

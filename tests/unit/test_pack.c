@@ -19,6 +19,19 @@ static size_t pack_into(struct session *copy, const struct session *session) {
     return chunks;
 }
 
+/* A walk of session that begins with this function packs these bytes, as one chunk. */
+static void assert_packs_to(size_t (*pack)(const struct session *, struct session_cursor *,
+                                           uint8_t **, size_t *),
+                            const struct session *session, const void *bytes, size_t len) {
+    struct session_cursor cursor = {0};
+    uint8_t *buffer = NULL;
+    size_t capacity = 0;
+    assert_int_equal(pack(session, &cursor, &buffer, &capacity), len);
+    assert_memory_equal(buffer, bytes, len);
+    assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), 0);
+    memory.free(buffer);
+}
+
 static void assert_packs_and_unpacks(const struct session *session) {
     struct session *copy = session_create();
     size_t chunks = pack_into(copy, session);
@@ -58,20 +71,13 @@ static void a_chunk_is_name_len_data_len_name_data_of_each_payload(void **state)
     static const uint8_t published[] = "\2\3abxyz"
                                        "\1\x84\2c";
     enum { HEAD = sizeof published - 1, DATA_LEN = 0x104 };
-    uint8_t data[DATA_LEN];
-    memset(data, 'd', sizeof data);
+    uint8_t chunk[HEAD + DATA_LEN];
+    memcpy(chunk, published, HEAD);
+    memset(chunk + HEAD, 'd', DATA_LEN);
     struct session *session = session_create();
     put_text(session, "ab", "xyz");
-    session_put(session, "c", 1, data, sizeof data);
-
-    struct session_cursor cursor = {0};
-    uint8_t *buffer = NULL;
-    size_t capacity = 0;
-    assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), HEAD + DATA_LEN);
-    assert_memory_equal(buffer, published, HEAD);
-    assert_memory_equal(buffer + HEAD, data, DATA_LEN);
-    assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), 0);
-    memory.free(buffer);
+    session_put(session, "c", 1, chunk + HEAD, DATA_LEN);
+    assert_packs_to(session_pack, session, chunk, sizeof chunk);
     session_free(session);
 }
 
@@ -89,22 +95,17 @@ static void the_first_chunk_begins_with_the_times_and_the_number_of_payloads(voi
     struct session *session = session_create();
     session->times = (struct session_times){0x07060504030201, INT64_MAX, UINT32_MAX};
     put_text(session, "n", "d");
-    struct session_cursor cursor = {0};
-    uint8_t *buffer = NULL;
-    size_t capacity = 0;
-    assert_int_equal(session_pack_first(session, &cursor, &buffer, &capacity), PUBLISHED_LEN);
-    assert_memory_equal(buffer, published_head, PUBLISHED_LEN);
-    assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), 0);
+    assert_packs_to(session_pack_first, session, published_head, PUBLISHED_LEN);
 
     struct session *copy = session_create();
     uint32_t payloads;
-    assert_true(session_unpack_first(copy, buffer, PUBLISHED_LEN, &payloads));
+    const uint8_t *chunk = fence_before_end(fence, published_head, PUBLISHED_LEN);
+    assert_true(session_unpack_first(copy, chunk, PUBLISHED_LEN, &payloads));
     assert_int_equal(payloads, 1);
     assert_int_equal(copy->times.created_ms, session->times.created_ms);
     assert_int_equal(copy->times.deadline_ms, session->times.deadline_ms);
     assert_int_equal(copy->times.ttl, session->times.ttl);
     assert_same_payloads(session, copy);
-    memory.free(buffer);
     session_free(session);
     session_free(copy);
 }
@@ -112,14 +113,10 @@ static void the_first_chunk_begins_with_the_times_and_the_number_of_payloads(voi
 static void a_session_without_payloads_is_a_head_alone(void **state) {
     (void)state;
     struct session *session = session_create();
-    struct session_cursor cursor = {0};
-    uint8_t *buffer = NULL;
-    size_t capacity = 0;
     uint32_t payloads = 1;
-    assert_int_equal(session_pack_first(session, &cursor, &buffer, &capacity), 4);
-    assert_true(session_unpack_first(session, buffer, 4, &payloads));
+    assert_packs_to(session_pack_first, session, "\0\0\0\0", 4);
+    assert_true(session_unpack_first(session, (const uint8_t *)"\0\0\0\0", 4, &payloads));
     assert_int_equal(payloads, 0);
-    memory.free(buffer);
     session_free(session);
 }
 
@@ -237,15 +234,7 @@ static bool unpacks(const uint8_t *chunk, size_t chunk_len) {
     bool accepted = session_unpack(session, fence_before_end(fence, chunk, chunk_len), chunk_len);
     assert_whole(session);
     assert_int_equal(session_memory(session), counted.bytes);
-    if (accepted) {
-        struct session_cursor cursor = {0};
-        uint8_t *buffer = NULL;
-        size_t capacity = 0;
-        assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), chunk_len);
-        assert_memory_equal(buffer, chunk, chunk_len);
-        assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), 0);
-        memory.free(buffer);
-    }
+    if (accepted) assert_packs_to(session_pack, session, chunk, chunk_len);
     session_free(session);
     return accepted;
 }
