@@ -17,6 +17,7 @@ bootstrap.sh: bring what SessionGate needs to be built, run and tested
     ./bootstrap.sh --tests           all that, and what ./test.sh needs: clang, cmocka, pytest, ...
     ./bootstrap.sh --image           all that, and what tests/image needs: buildah, debootstrap
     ./bootstrap.sh --header PATH     take PATH as redismodule.h (Redis 7.0 or later)
+    ./bootstrap.sh --source FILE     only fetch the source package's tar of Redis 7.0, as FILE
 
 Says nothing when nothing is missing. On Debian and Ubuntu it installs the missing packages with apt-get
 (as root, or through sudo); elsewhere it names what is missing and stops. The services that it
@@ -156,18 +157,19 @@ mirrors() {
     apt-get --print-uris update | sed -nE "s|^'([^']+)/dists/[^'/-]+/InRelease' .*|\1|p" | awk '!seen[$0]++'
 }
 
-# Other vendors' archives are among the mirrors: the distribution's keyring tells its own from theirs.
-download_header() {
+# download_source FILE: the tar of Redis's source package becomes FILE. Other vendors' archives are among
+# the mirrors: the distribution's keyring tells its own from theirs.
+download_source() {
     local id codename keyring suite mirror apt dir=$deps/apt
     command -v apt-get >/dev/null ||
-        die "there is no apt-get to fetch redismodule.h with. Name one of Redis 7.0 or later: ./bootstrap.sh --header PATH"
+        die "there is no apt-get to fetch the source package of redis with; ./bootstrap.sh --header PATH does without"
     id=$(sed -nE 's/^ID="?([^"]*)"?$/\1/p' /etc/os-release)
     codename=$(sed -nE 's/^VERSION_CODENAME="?([^"]*)"?$/\1/p' /etc/os-release)
     keyring=/usr/share/keyrings/$id-archive-keyring.gpg
     suite=$codename
     [[ $id != debian ]] || suite=bookworm # later ones hold a later Redis
 
-    say "fetching redismodule.h from the source package of redis in $suite"
+    say "fetching the source package of redis in $suite"
     rm -rf "$dir"
     mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial"
     : >"$dir/status"
@@ -179,14 +181,22 @@ download_header() {
         printf 'deb-src [signed-by=%s] %s %s main\n' "$keyring" "$mirror" "$suite" >"$dir/sources.list"
         if (cd "$dir" && "${apt[@]}" -o APT::Update::Error-Mode=any update &&
             "${apt[@]}" source --download-only --tar-only redis) >>"$dir/log" 2>&1 </dev/null; then
-            tar -xOf "$dir"/redis_*.orig.tar.* --wildcards '*/src/redismodule.h' >"$dir/redismodule.h"
-            take_header "$dir/redismodule.h"
+            mv "$dir"/redis_*.orig.tar.* "$1"
             rm -rf "$dir"
             return
         fi
     done < <(mirrors)
     [[ ! -e $dir/log ]] || cat "$dir/log" >&2
-    die "no configured archive gave the source package of redis. Name a redismodule.h: ./bootstrap.sh --header PATH"
+    die "no configured archive gave the source package of redis; ./bootstrap.sh --header PATH does without"
+}
+
+download_header() {
+    local source=$deps/redis.tar
+    mkdir -p "$deps"
+    download_source "$source"
+    tar -xOf "$source" --wildcards '*/src/redismodule.h' >"$source.h"
+    take_header "$source.h"
+    rm "$source" "$source.h"
 }
 
 wanted=$TO_BUILD_AND_RUN
@@ -199,6 +209,11 @@ while [[ $# -gt 0 ]]; do
         header=${2:-}
         [[ -n $header ]] || { echo "bootstrap: --header needs a PATH" >&2; exit 2; }
         shift
+        ;;
+    --source)
+        [[ -n ${2:-} ]] || { echo "bootstrap: --source needs a FILE" >&2; exit 2; }
+        download_source "$2"
+        exit
         ;;
     -h | --help)
         usage
