@@ -144,13 +144,14 @@ bool call_check_payloads(struct call *call, RedisModuleString **argv, int argc) 
 
 /* A name that is given twice may count twice: only a session that is nearly full notices. */
 bool call_check_room(struct call *call, RedisModuleString **payloads, int payloads_len) {
-    long long had = call->session ? call->session->payloads : 0;
+    long long had = call->session ? session_payloads(call->session) : 0;
     if (had + payloads_len / 2 <= config.max_payloads) return true;
     long long now = had;
     call->limit = config.max_payloads;
+    struct payload ignored;
     for (int i = 0; i < payloads_len; i += 2) {
         struct bytes name = server_bytes(payloads[i]);
-        if (!call->session || !session_get(call->session, name.at, name.len)) now++;
+        if (!call->session || !session_get(call->session, name.at, name.len, &ignored)) now++;
     }
     /* A session from before the limit was lowered keeps what it has, and may change it. */
     return now <= config.max_payloads || now == had || call_error(call, ERROR_FULL);

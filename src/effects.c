@@ -55,19 +55,18 @@ void effects_rewrite(RedisModuleIO *aof, RedisModuleString *token, const struct 
     /* The session with its first payload; one without payloads must come back too. */
     const struct session_times *times = &session->times;
     struct session_cursor cursor = {0};
-    const struct payload *payload = session_next(session, &cursor);
-    if (!payload) {
+    struct payload payload;
+    if (!session_next(session, &cursor, &payload)) {
         RedisModule_EmitAOF(aof, REPLAY_START, "sllll", token, 0LL, TTL(times), CREATED(times),
                             DEADLINE(times));
         return;
     }
     RedisModule_EmitAOF(aof, REPLAY_START, "sllllbb", token, 0LL, TTL(times), CREATED(times),
-                        DEADLINE(times), payload_name(payload), (size_t)payload->name_len,
-                        payload_data(payload), (size_t)payload->data_len);
-    while ((payload = session_next(session, &cursor)))
-        RedisModule_EmitAOF(aof, REPLAY_PSET, "sbb", token, payload_name(payload),
-                            (size_t)payload->name_len, payload_data(payload),
-                            (size_t)payload->data_len);
+                        DEADLINE(times), payload.name, payload.name_len, payload.data,
+                        payload.data_len);
+    while (session_next(session, &cursor, &payload))
+        RedisModule_EmitAOF(aof, REPLAY_PSET, "sbb", token, payload.name, payload.name_len,
+                            payload.data, payload.data_len);
 }
 
 void effects_rewrite_alias(RedisModuleIO *aof, RedisModuleString *token, struct bytes successor) {

@@ -131,8 +131,8 @@ int cmd_info(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         {"ttl", left_ms(type_expires_at(call.key), RedisModule_Milliseconds())},
         {"idle", (long long)session->times.ttl * 1000},
         {"deadline", session->times.deadline_ms},
-        {"payloads", session->payloads},
-        {"bytes", (long long)session->payload_bytes},
+        {"payloads", session_payloads(session)},
+        {"bytes", (long long)session_payload_bytes(session)},
     };
     size_t fields_len = sizeof fields / sizeof *fields;
     server_reply_map(ctx, (long)fields_len);

@@ -7,14 +7,13 @@
 #include "stats.h"
 
 static void reply_data(RedisModuleCtx *ctx, const struct payload *payload) {
-    RedisModule_ReplyWithStringBuffer(ctx, (const char *)payload_data(payload), payload->data_len);
+    RedisModule_ReplyWithStringBuffer(ctx, (const char *)payload->data, payload->data_len);
 }
 
-/* The payload of that name, or the error. */
-static const struct payload *payload_named(struct call *call, struct bytes name) {
-    const struct payload *payload = session_get(call->session, name.at, name.len);
-    if (!payload) call_error(call, ERROR_NO_PAYLOAD);
-    return payload;
+/* Finds the payload of that name, or notes the error. */
+static bool find_payload(struct call *call, struct bytes name, struct payload *payload) {
+    return session_get(call->session, name.at, name.len, payload) ||
+           call_error(call, ERROR_NO_PAYLOAD);
 }
 
 /* Sets payloads that were checked, names and data by turns, and ends the call. */
@@ -65,7 +64,8 @@ int cmd_pset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         !check_condition(&call, argv, argc, &condition) || !call_requires_session(&call))
         return call_refuse(&call);
     if (condition != ALWAYS) {
-        bool is_there = session_get(call.session, name.at, name.len) != NULL;
+        struct payload ignored;
+        bool is_there = session_get(call.session, name.at, name.len, &ignored);
         if (is_there != (condition == IF_THERE)) {
             RedisModule_ReplyWithNull(ctx);
             return call_end(&call);
@@ -89,11 +89,11 @@ int cmd_pget(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc != 4) return RedisModule_WrongArity(ctx);
     struct call call;
     struct bytes name;
-    const struct payload *payload;
+    struct payload payload;
     if (!call_open(&call, ctx, argv, CALL_READ) || !call_check_known_name(&call, argv[3], &name) ||
-        !call_requires_session(&call) || !(payload = payload_named(&call, name)))
+        !call_requires_session(&call) || !find_payload(&call, name, &payload))
         return call_refuse(&call);
-    reply_data(ctx, payload);
+    reply_data(ctx, &payload);
     stats.payload_reads++;
     return call_end(&call);
 }
@@ -108,9 +108,9 @@ int cmd_pmget(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     RedisModule_ReplyWithArray(ctx, argc - 3);
     for (int i = 3; i < argc; i++) {
         name = server_bytes(argv[i]);
-        const struct payload *payload = session_get(call.session, name.at, name.len);
-        if (payload) {
-            reply_data(ctx, payload);
+        struct payload payload;
+        if (session_get(call.session, name.at, name.len, &payload)) {
+            reply_data(ctx, &payload);
             stats.payload_reads++;
         } else {
             RedisModule_ReplyWithNull(ctx);
@@ -125,15 +125,15 @@ int cmd_pgetall(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct call call;
     if (!call_open(&call, ctx, argv, CALL_READ) || !call_requires_session(&call))
         return call_refuse(&call);
-    server_reply_map(ctx, call.session->payloads);
+    uint32_t payloads = session_payloads(call.session);
+    server_reply_map(ctx, payloads);
     struct session_cursor cursor = {0};
-    const struct payload *payload;
-    while ((payload = session_next(call.session, &cursor))) {
-        RedisModule_ReplyWithStringBuffer(ctx, (const char *)payload_name(payload),
-                                          payload->name_len);
-        reply_data(ctx, payload);
+    struct payload payload;
+    while (session_next(call.session, &cursor, &payload)) {
+        RedisModule_ReplyWithStringBuffer(ctx, (const char *)payload.name, payload.name_len);
+        reply_data(ctx, &payload);
     }
-    stats.payload_reads += call.session->payloads;
+    stats.payload_reads += payloads;
     return call_end(&call);
 }
 
@@ -141,9 +141,10 @@ int cmd_pdel(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc != 4) return RedisModule_WrongArity(ctx);
     struct call call;
     struct bytes name;
+    struct payload payload;
     if (!call_open(&call, ctx, argv, call_write_mode()) ||
         !call_check_known_name(&call, argv[3], &name) || !call_requires_session(&call) ||
-        !payload_named(&call, name) || !call_change(&call))
+        !find_payload(&call, name, &payload) || !call_change(&call))
         return call_refuse(&call);
     delete_named(&call, argv[3], "sessiongate.pdel");
     return call_ok(&call);
@@ -153,11 +154,12 @@ int cmd_ppop(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc != 4) return RedisModule_WrongArity(ctx);
     struct call call;
     struct bytes name;
+    struct payload payload;
     if (!call_open(&call, ctx, argv, call_write_mode()) ||
         !call_check_known_name(&call, argv[3], &name) || !call_requires_session(&call) ||
-        !payload_named(&call, name) || !call_change(&call))
+        !find_payload(&call, name, &payload) || !call_change(&call))
         return call_refuse(&call);
-    reply_data(ctx, payload_named(&call, name));
+    reply_data(ctx, &payload);
     stats.payload_reads++;
     delete_named(&call, argv[3], "sessiongate.ppop");
     return call_end(&call);

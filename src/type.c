@@ -108,9 +108,9 @@ static bool load_chunk(RedisModuleIO *rdb, struct session *session, uint32_t *an
 static bool load(RedisModuleIO *rdb, struct session *session) {
     uint32_t announced;
     if (!load_chunk(rdb, session, &announced)) return false;
-    while (session->payloads < announced)
+    while (session_payloads(session) < announced)
         if (!load_chunk(rdb, session, NULL)) return false;
-    return session->payloads == announced;
+    return session_payloads(session) == announced;
 }
 
 static void *rdb_load(RedisModuleIO *rdb, int format) {
@@ -141,7 +141,7 @@ static void aof_rewrite(RedisModuleIO *aof, RedisModuleString *key, void *value)
 /* Freeing one payload is one step, so that the server frees a large session in the background. */
 static size_t free_effort(RedisModuleString *key, const void *value) {
     (void)key;
-    return 1 + ((const struct session *)value)->payloads;
+    return 1 + session_payloads(value);
 }
 
 static size_t mem_usage(const void *value) {
@@ -156,11 +156,10 @@ static void digest(RedisModuleDigest *digest, void *value) {
     RedisModule_DigestAddLongLong(digest, times->ttl);
     RedisModule_DigestEndSequence(digest);
     struct session_cursor cursor = {0};
-    const struct payload *payload;
-    while ((payload = session_next(value, &cursor))) {
-        const char *name = (const char *)payload_name(payload);
-        RedisModule_DigestAddStringBuffer(digest, name, payload->name_len);
-        RedisModule_DigestAddStringBuffer(digest, name + payload->name_len, payload->data_len);
+    struct payload payload;
+    while (session_next(value, &cursor, &payload)) {
+        RedisModule_DigestAddStringBuffer(digest, (const char *)payload.name, payload.name_len);
+        RedisModule_DigestAddStringBuffer(digest, (const char *)payload.data, payload.data_len);
         RedisModule_DigestEndSequence(digest);
     }
 }
@@ -184,7 +183,7 @@ static int defrag(RedisModuleDefragCtx *ctx, RedisModuleString *key, void **valu
     bool resumed = RedisModule_DefragCursorGet(ctx, &bucket) == REDISMODULE_OK && bucket > 0;
     if (!resumed) *value = session_move_self(*value, defrag_move, ctx);
     struct session *session = *value;
-    while (bucket < session->buckets) {
+    while (bucket < session_buckets(session)) {
         session_move_bucket(session, (uint32_t)bucket++, defrag_move, ctx);
         if (bucket % 64 == 0 && RedisModule_DefragShouldStop(ctx) &&
             RedisModule_DefragCursorSet(ctx, bucket) == REDISMODULE_OK)

@@ -1,20 +1,26 @@
 /*
- * session.c - the payloads of a session: a hash table with chains, grown by linear hashing.
+ * session.c - the payloads of a session: a few in one block, many in a hash table.
  *
- *     session                      payload                      payload
- *     +----------------------+     +------+------+------+-----+     +------+--
- *     | verified, counts ... |  .->| next | lens | name | data|  .->| next | ...
- *     | chain.only ----------+--'  +-|----+------+------+-----+  |  +------+--
- *     +----------------------+       '---------------------------'
+ *     session                  packed
+ *     +--------------------+   +---------------------------+---------------------------+---
+ *     | verified, times .. | .>| lens | name | data        | lens | name | data        | ...
+ *     | packed or table ---+-' +---------------------------+---------------------------+---
+ *     +--------------------+
+ *                              table                   node                          node
+ *                              +-----------------+     +------+---------------+     +------+--
+ *                          or  | counts | chains +--.->| next | lens name data|  .->| next | ...
+ *                              +-----------------+  |  +-|----+---------------+  |  +------+--
+ *                                                   '-   '-----------------------'
  *
- * Nearly all sessions hold a few payloads: those are one chain in order of arrival, and no hash is
- * ever computed. A session with more has a table of chains, and then grows and shrinks by at most
- * two buckets a change (W. Litwin, "Linear hashing", VLDB 1980), so that no single call pays for
- * moving all payloads of a large session.
+ * A payload is an entry of bytes, the same in memory and in a file (session.h). Nearly all sessions hold
+ * a few small ones: those are one block in order of arrival, and no hash is ever computed. A session
+ * that outgrows it has a hash table with chains from then on, until it is empty. The table grows and
+ * shrinks by at most two buckets a change (W. Litwin, "Linear hashing", VLDB 1980), so that no single
+ * call pays for moving all payloads of a large session.
  *
- * What must stay true:
- *   - with n buckets and m the smallest power of two >= n, a payload's bucket is hash mod m, or
- *     hash mod m/2 when that is not below n; the table has room for m chains;
+ * What must stay true of a table:
+ *   - it has a payload; with n buckets and m the smallest power of two >= n, a payload's bucket is hash
+ *     mod m, or hash mod m/2 when that is not below n; there is room for m chains;
  *   - names are hashed under a key of this process: clients cannot choose names that collide.
  */
 #include "session.h"
@@ -24,101 +30,271 @@
 #include "memory.h"
 #include "secret.h"
 
-/* Up to this many payloads, a chain is looked through faster than a name is hashed. */
-#define ONE_CHAIN 8
+/* Up to here a block is looked through, and moved when a length changes, about as fast as a table is
+ * searched; and it is smaller: 112 bytes for one payload of 100, where a table and its node take 160. */
+#define PACKED_PAYLOADS 16
+#define PACKED_MAX 4096
+
+struct node {
+    struct node *next;
+    uint8_t entry[];
+};
+
+_Static_assert(sizeof(struct session) == 48, "a session fills a block of the allocator");
+
+/*
+ * Numbers and entries.
+ */
+
+#define NUMBER_MAX 9 /* bytes, of a number below 2^63 */
+
+static size_t number_size(uint64_t value) {
+    return (size_t)(64 - __builtin_clzll(value | 1) + 6) / 7;
+}
+
+static uint8_t *write_number(uint8_t *at, uint64_t value) {
+    for (; value > 127; value >>= 7) *at++ = (uint8_t)(value | 128);
+    *at++ = (uint8_t)value;
+    return at;
+}
+
+/* A number that write_number wrote. */
+static inline const uint8_t *number_at(const uint8_t *at, size_t *number) {
+    *number = *at & 127;
+    for (unsigned shift = 7; *at++ & 128; shift += 7) *number |= (size_t)(*at & 127) << shift;
+    return at;
+}
+
+static size_t entry_size(size_t name_len, size_t data_len) {
+    return number_size(name_len) + number_size(data_len) + name_len + data_len;
+}
+
+static inline void write_entry(uint8_t *at, const void *name, size_t name_len, const void *data,
+                               size_t data_len) {
+    at = write_number(at, name_len);
+    at = write_number(at, data_len);
+    memcpy(at, name, name_len);
+    memcpy(at + name_len, data, data_len);
+}
+
+static inline struct payload payload_at(const uint8_t *entry) {
+    struct payload payload;
+    payload.name = number_at(number_at(entry, &payload.name_len), &payload.data_len);
+    payload.data = payload.name + payload.name_len;
+    return payload;
+}
+
+/* The size of an entry that holds this payload. */
+static inline size_t size_with(const uint8_t *entry, const struct payload *payload) {
+    return (size_t)(payload->data + payload->data_len - entry);
+}
+
+static size_t size_at(const uint8_t *entry) {
+    struct payload payload = payload_at(entry);
+    return size_with(entry, &payload);
+}
+
+static inline bool is_named(const struct payload *payload, const void *name, size_t name_len) {
+    return payload->name_len == name_len && memcmp(payload->name, name, name_len) == 0;
+}
+
+/*
+ * Packed payloads.
+ */
+
+static bool is_packed(const struct session *session) {
+    return session->packed_payloads > 0 || !session->table;
+}
+
+/* Finds where the payload of that name begins in the block, and what it is; the end, and false, when
+ * there is none. */
+static inline bool find_packed(const struct session *session, const void *name, size_t name_len,
+                               size_t *at, struct payload *payload) {
+    for (*at = 0; *at < session->packed_len; *at += size_with(session->packed + *at, payload)) {
+        *payload = payload_at(session->packed + *at);
+        if (is_named(payload, name, name_len)) return true;
+    }
+    return false;
+}
+
+/* Makes the entry at a place of the block, or none at its end, one of another size, and returns it. What
+ * it holds is the caller's to write. */
+static inline uint8_t *resize_packed(struct session *session, size_t at, size_t old_size,
+                                     size_t size) {
+    if (size == old_size) return session->packed + at;
+    size_t end = at + old_size, len = session->packed_len + size - old_size;
+    if (size > old_size) session->packed = memory.realloc(session->packed, len);
+    memmove(session->packed + at + size, session->packed + end, session->packed_len - end);
+    if (size < old_size) session->packed = memory.realloc(session->packed, len);
+    session->packed_len = (uint16_t)len;
+    return session->packed + at;
+}
+
+static void delete_packed(struct session *session, size_t at) {
+    if (--session->packed_payloads > 0) {
+        resize_packed(session, at, size_at(session->packed + at), 0);
+        return;
+    }
+    memory.free(session->packed);
+    session->packed = NULL;
+    session->packed_len = 0;
+}
+
+/*
+ * Payloads in a table.
+ */
 
 static uint32_t power_of_two_from(uint32_t n) {
     return n <= 1 ? 1 : UINT32_C(1) << (32 - __builtin_clz(n - 1));
 }
 
-static struct payload **bucket_at(struct session *session, uint32_t bucket) {
-    return session->buckets == 1 ? &session->chain.only : &session->chain.table[bucket];
+static size_t table_size(uint32_t room) {
+    return sizeof(struct table) + room * sizeof(struct node *);
 }
 
-static uint32_t bucket_of(const struct session *session, const void *name, size_t name_len) {
-    if (session->buckets == 1) return 0;
+static uint32_t bucket_of(const struct table *table, const void *name, size_t name_len) {
+    if (table->buckets == 1) return 0;
     uint32_t hash = (uint32_t)secret_hash(name, name_len);
-    uint32_t m = power_of_two_from(session->buckets);
+    uint32_t m = power_of_two_from(table->buckets);
     uint32_t bucket = hash & (m - 1);
-    return bucket < session->buckets ? bucket : bucket & (m / 2 - 1);
+    return bucket < table->buckets ? bucket : bucket & (m / 2 - 1);
 }
 
 /* Where the payload of that name is linked, or where it would be: at the end of its chain. */
-static struct payload **find(struct session *session, const void *name, size_t name_len) {
-    struct payload **link = bucket_at(session, bucket_of(session, name, name_len));
-    while (*link && ((*link)->name_len != name_len || memcmp((*link)->bytes, name, name_len) != 0))
-        link = &(*link)->next;
+static struct node **find_node(struct table *table, const void *name, size_t name_len) {
+    struct node **link = &table->chains[bucket_of(table, name, name_len)];
+    for (; *link; link = &(*link)->next) {
+        struct payload payload = payload_at((*link)->entry);
+        if (is_named(&payload, name, name_len)) break;
+    }
     return link;
-}
-
-static size_t payload_size(size_t name_len, size_t data_len) {
-    return offsetof(struct payload, bytes) + name_len + data_len;
 }
 
 /* Adds a bucket: the payloads of the one it splits off from that now belong there move over. */
 static void split(struct session *session) {
-    uint32_t added = session->buckets;
-    if (added == 1) {
-        struct payload *only = session->chain.only;
-        session->chain.table = memory.alloc(2 * sizeof *session->chain.table);
-        session->chain.table[0] = only;
-    } else if (added == power_of_two_from(added)) {
-        session->chain.table =
-            memory.realloc(session->chain.table, 2 * (size_t)added * sizeof *session->chain.table);
-    }
-    session->chain.table[added] = NULL;
-    session->buckets++;
+    struct table *table = session->table;
+    uint32_t added = table->buckets;
+    if (added == power_of_two_from(added))
+        session->table = table = memory.realloc(table, table_size(2 * added));
+    table->chains[added] = NULL;
+    table->buckets++;
 
-    struct payload **from = &session->chain.table[added - power_of_two_from(added + 1) / 2];
-    struct payload **to = &session->chain.table[added];
+    struct node **from = &table->chains[added - power_of_two_from(added + 1) / 2];
+    struct node **to = &table->chains[added];
     while (*from) {
-        struct payload *payload = *from;
-        if (bucket_of(session, payload->bytes, payload->name_len) == added) {
-            *from = payload->next;
-            payload->next = NULL;
-            *to = payload;
-            to = &payload->next;
+        struct node *node = *from;
+        struct payload payload = payload_at(node->entry);
+        if (bucket_of(table, payload.name, payload.name_len) == added) {
+            *from = node->next;
+            node->next = NULL;
+            *to = node;
+            to = &node->next;
         } else {
-            from = &payload->next;
+            from = &node->next;
         }
     }
 }
 
 /* Takes the last bucket away: its payloads go back to the one that it was split off from. */
 static void merge(struct session *session) {
-    uint32_t removed = session->buckets - 1;
-    struct payload **end = &session->chain.table[removed - power_of_two_from(removed + 1) / 2];
+    struct table *table = session->table;
+    uint32_t removed = table->buckets - 1;
+    struct node **end = &table->chains[removed - power_of_two_from(removed + 1) / 2];
     while (*end) end = &(*end)->next;
-    *end = session->chain.table[removed];
-    session->buckets--;
-
-    if (session->buckets == 1) {
-        struct payload *only = session->chain.table[0];
-        memory.free(session->chain.table);
-        session->chain.only = only;
-    } else if (session->buckets == power_of_two_from(session->buckets)) {
-        session->chain.table =
-            memory.realloc(session->chain.table, session->buckets * sizeof *session->chain.table);
-    }
+    *end = table->chains[removed];
+    table->buckets--;
+    if (table->buckets == power_of_two_from(table->buckets))
+        session->table = memory.realloc(table, table_size(table->buckets));
 }
+
+static bool put_into_table(struct session *session, const void *name, size_t name_len,
+                           const void *data, size_t data_len) {
+    struct table *table = session->table;
+    struct node **link = find_node(table, name, name_len), *node = *link;
+    size_t size = entry_size(name_len, data_len);
+    bool is_new = !node;
+    if (is_new) {
+        node = memory.alloc(sizeof *node + size);
+        node->next = NULL;
+        table->payloads++;
+    } else {
+        struct payload old = payload_at(node->entry);
+        size_t old_size = size_with(node->entry, &old);
+        table->payload_bytes -= old.name_len + old.data_len;
+        table->entry_bytes -= old_size;
+        if (size != old_size) node = memory.realloc(node, sizeof *node + size);
+    }
+    write_entry(node->entry, name, name_len, data, data_len);
+    table->payload_bytes += name_len + data_len;
+    table->entry_bytes += size;
+    *link = node;
+
+    for (int i = 0; i < 2 && session->table->buckets < session->table->payloads; i++)
+        split(session);
+    return is_new;
+}
+
+static void delete_from_table(struct session *session, struct node **link) {
+    struct table *table = session->table;
+    struct node *node = *link;
+    struct payload payload = payload_at(node->entry);
+    *link = node->next;
+    table->payloads--;
+    table->payload_bytes -= payload.name_len + payload.data_len;
+    table->entry_bytes -= size_with(node->entry, &payload);
+    memory.free(node);
+
+    if (table->payloads == 0) {
+        memory.free(table);
+        session->table = NULL;
+        return;
+    }
+    for (int i = 0; i < 2 && session->table->buckets / 2 > session->table->payloads; i++)
+        merge(session);
+}
+
+static void move_into_table(struct session *session) {
+    uint8_t *packed = session->packed;
+    size_t packed_len = session->packed_len;
+    session->packed_payloads = session->packed_len = 0;
+    session->table = memory.alloc(table_size(1));
+    *session->table = (struct table){.buckets = 1};
+    session->table->chains[0] = NULL;
+    for (size_t at = 0; at < packed_len; at += size_at(packed + at)) {
+        struct payload payload = payload_at(packed + at);
+        put_into_table(session, payload.name, payload.name_len, payload.data, payload.data_len);
+    }
+    memory.free(packed);
+}
+
+static void free_table(struct table *table) {
+    for (uint32_t bucket = 0; bucket < table->buckets; bucket++) {
+        struct node *node = table->chains[bucket];
+        while (node) {
+            struct node *next = node->next;
+            memory.free(node);
+            node = next;
+        }
+    }
+    memory.free(table);
+}
+
+/*
+ * Either.
+ */
 
 struct session *session_create(void) {
     struct session *session = memory.alloc(sizeof *session);
-    *session = (struct session){.buckets = 1};
+    *session = (struct session){0};
     return session;
 }
 
 void session_free(struct session *session) {
     if (!session) return;
-    for (uint32_t bucket = 0; bucket < session->buckets; bucket++) {
-        struct payload *payload = *bucket_at(session, bucket);
-        while (payload) {
-            struct payload *next = payload->next;
-            memory.free(payload);
-            payload = next;
-        }
-    }
-    if (session->buckets > 1) memory.free(session->chain.table);
+    if (is_packed(session))
+        memory.free(session->packed);
+    else
+        free_table(session->table);
     memory.free(session);
 }
 
@@ -126,107 +302,124 @@ struct session *session_copy(const struct session *session) {
     struct session *copy = session_create();
     copy->times = session->times;
     struct session_cursor cursor = {0};
-    const struct payload *payload;
-    while ((payload = session_next(session, &cursor)))
-        session_put(copy, payload_name(payload), payload->name_len, payload_data(payload),
-                    payload->data_len);
+    struct payload payload;
+    while (session_next(session, &cursor, &payload))
+        session_put(copy, payload.name, payload.name_len, payload.data, payload.data_len);
     return copy;
 }
 
-const struct payload *session_get(const struct session *session, const void *name,
-                                  size_t name_len) {
-    return *find((struct session *)session, name, name_len);
+uint32_t session_payloads(const struct session *session) {
+    return is_packed(session) ? session->packed_payloads : session->table->payloads;
+}
+
+size_t session_payload_bytes(const struct session *session) {
+    if (!is_packed(session)) return session->table->payload_bytes;
+    size_t bytes = 0;
+    struct session_cursor cursor = {0};
+    struct payload payload;
+    while (session_next(session, &cursor, &payload)) bytes += payload.name_len + payload.data_len;
+    return bytes;
+}
+
+bool session_get(const struct session *session, const void *name, size_t name_len,
+                 struct payload *payload) {
+    size_t at;
+    if (is_packed(session)) return find_packed(session, name, name_len, &at, payload);
+    const struct node *node = *find_node(session->table, name, name_len);
+    if (node) *payload = payload_at(node->entry);
+    return node != NULL;
 }
 
 bool session_put(struct session *session, const void *name, size_t name_len, const void *data,
                  size_t data_len) {
-    struct payload **link = find(session, name, name_len);
-    struct payload *payload = *link;
-    bool is_new = !payload;
-    if (is_new) {
-        payload = memory.alloc(payload_size(name_len, data_len));
-        payload->next = NULL;
-        payload->name_len = (uint32_t)name_len;
-        memcpy(payload->bytes, name, name_len);
-        session->payloads++;
-        session->payload_bytes += name_len;
-    } else {
-        if (payload->data_len != data_len)
-            payload = memory.realloc(payload, payload_size(name_len, data_len));
-        session->payload_bytes -= payload->data_len;
+    if (!is_packed(session)) return put_into_table(session, name, name_len, data, data_len);
+    size_t at;
+    struct payload old;
+    bool is_new = !find_packed(session, name, name_len, &at, &old);
+    size_t old_size = is_new ? 0 : size_with(session->packed + at, &old);
+    size_t size = entry_size(name_len, data_len);
+    if (session->packed_payloads + is_new > PACKED_PAYLOADS ||
+        session->packed_len - old_size + size > PACKED_MAX) {
+        move_into_table(session);
+        return put_into_table(session, name, name_len, data, data_len);
     }
-    payload->data_len = (uint32_t)data_len;
-    memcpy(payload->bytes + name_len, data, data_len);
-    session->payload_bytes += data_len;
-    *link = payload;
-
-    for (int i = 0; i < 2 && session->payloads > ONE_CHAIN && session->buckets < session->payloads;
-         i++)
-        split(session);
+    write_entry(resize_packed(session, at, old_size, size), name, name_len, data, data_len);
+    session->packed_payloads = (uint16_t)(session->packed_payloads + is_new);
     return is_new;
 }
 
 bool session_delete(struct session *session, const void *name, size_t name_len) {
-    struct payload **link = find(session, name, name_len);
-    struct payload *payload = *link;
-    if (!payload) return false;
-    *link = payload->next;
-    session->payloads--;
-    session->payload_bytes -= payload->name_len + (size_t)payload->data_len;
-    memory.free(payload);
-
-    for (int i = 0; i < 2 && session->buckets > 1 && session->buckets / 2 > session->payloads; i++)
-        merge(session);
+    if (is_packed(session)) {
+        size_t at;
+        struct payload payload;
+        if (!find_packed(session, name, name_len, &at, &payload)) return false;
+        delete_packed(session, at);
+    } else {
+        struct node **link = find_node(session->table, name, name_len);
+        if (!*link) return false;
+        delete_from_table(session, link);
+    }
     return true;
 }
 
-const struct payload *session_next(const struct session *session, struct session_cursor *cursor) {
-    if (cursor->at && cursor->at->next) return cursor->at = cursor->at->next;
-    if (cursor->at) cursor->bucket++;
-    cursor->at = NULL;
-    while (cursor->bucket < session->buckets) {
-        cursor->at = *bucket_at((struct session *)session, cursor->bucket);
-        if (cursor->at) break;
-        cursor->bucket++;
+static const uint8_t *next_entry(const struct session *session, struct session_cursor *cursor) {
+    if (is_packed(session)) {
+        if (cursor->place == session->packed_len) return NULL;
+        const uint8_t *entry = session->packed + cursor->place;
+        cursor->place += size_at(entry);
+        return entry;
     }
-    return cursor->at;
+    const struct table *table = session->table;
+    const struct node *node = cursor->node ? cursor->node->next : NULL;
+    while (!node && cursor->place < table->buckets) node = table->chains[cursor->place++];
+    cursor->node = node;
+    return node ? node->entry : NULL;
+}
+
+bool session_next(const struct session *session, struct session_cursor *cursor,
+                  struct payload *payload) {
+    const uint8_t *entry = next_entry(session, cursor);
+    if (entry) *payload = payload_at(entry);
+    return entry != NULL;
+}
+
+/* The bytes of all entries together. */
+static size_t entry_bytes(const struct session *session) {
+    return is_packed(session) ? session->packed_len : session->table->entry_bytes;
 }
 
 size_t session_memory(const struct session *session) {
-    size_t table = session->buckets == 1
-                       ? 0
-                       : power_of_two_from(session->buckets) * sizeof *session->chain.table;
-    return sizeof *session + table + session->payloads * offsetof(struct payload, bytes) +
-           session->payload_bytes;
+    size_t bytes = sizeof *session + entry_bytes(session);
+    if (is_packed(session)) return bytes;
+    return bytes + table_size(power_of_two_from(session->table->buckets)) +
+           session->table->payloads * sizeof(struct node);
 }
 
 struct session *session_move_self(struct session *session, session_mover move, void *context) {
     struct session *moved = move(context, session);
     if (moved) session = moved;
-    if (session->buckets > 1) {
-        struct payload **table = move(context, session->chain.table);
-        if (table) session->chain.table = table;
-    }
+    void *block = session->packed ? move(context, session->packed) : NULL;
+    if (block) session->packed = block;
     return session;
+}
+
+uint32_t session_buckets(const struct session *session) {
+    return is_packed(session) ? 0 : session->table->buckets;
 }
 
 void session_move_bucket(struct session *session, uint32_t bucket, session_mover move,
                          void *context) {
-    struct payload **link = bucket_at(session, bucket);
+    struct node **link = &session->table->chains[bucket];
     while (*link) {
-        struct payload *moved = move(context, *link);
+        struct node *moved = move(context, *link);
         if (moved) *link = moved;
         link = &(*link)->next;
     }
 }
 
-#define NUMBER_MAX 9 /* bytes, of a number below 2^63 */
-
-static uint8_t *write_number(uint8_t *at, uint64_t value) {
-    for (; value > 127; value >>= 7) *at++ = (uint8_t)(value | 128);
-    *at++ = (uint8_t)value;
-    return at;
-}
+/*
+ * Chunks.
+ */
 
 /* What of a chunk was not read yet. */
 struct rest {
@@ -257,28 +450,25 @@ static void reserve(uint8_t **buffer, size_t *capacity, size_t used, size_t more
 /* Packs payloads behind the bytes that are in use, and returns how many are then. */
 static size_t pack(const struct session *session, struct session_cursor *cursor, uint8_t **buffer,
                    size_t *capacity, size_t used) {
-    const struct payload *payload;
-    while (used < SESSION_CHUNK && (payload = session_next(session, cursor))) {
-        size_t bytes_len = payload->name_len + (size_t)payload->data_len;
-        reserve(buffer, capacity, used, 2 * NUMBER_MAX + bytes_len);
-        uint8_t *at = *buffer + used;
-        at = write_number(at, payload->name_len);
-        at = write_number(at, payload->data_len);
-        memcpy(at, payload->bytes, bytes_len);
-        used = (size_t)(at - *buffer) + bytes_len;
+    const uint8_t *entry;
+    while (used < SESSION_CHUNK && (entry = next_entry(session, cursor))) {
+        size_t size = size_at(entry);
+        reserve(buffer, capacity, used, size);
+        memcpy(*buffer + used, entry, size);
+        used += size;
     }
     return used;
 }
 
 size_t session_pack_first(const struct session *session, struct session_cursor *cursor,
                           uint8_t **buffer, size_t *capacity) {
-    size_t all = (4 + 2 * (size_t)session->payloads) * NUMBER_MAX + session->payload_bytes;
+    size_t all = 4 * NUMBER_MAX + entry_bytes(session);
     reserve(buffer, capacity, 0, all < SESSION_CHUNK ? all : SESSION_CHUNK);
     uint8_t *at = *buffer;
     at = write_number(at, (uint64_t)session->times.created_ms);
     at = write_number(at, (uint64_t)session->times.deadline_ms);
     at = write_number(at, session->times.ttl);
-    at = write_number(at, session->payloads);
+    at = write_number(at, session_payloads(session));
     return pack(session, cursor, buffer, capacity, (size_t)(at - *buffer));
 }
 
@@ -294,7 +484,7 @@ static bool unpack(struct session *session, struct rest rest) {
             !read_number(&rest, 1, SESSION_DATA_MAX, &data_len) || rest.len < name_len + data_len)
             return false;
         const uint8_t *data = rest.at + name_len;
-        if (session->payloads == SESSION_PAYLOADS_MAX ||
+        if (session_payloads(session) == SESSION_PAYLOADS_MAX ||
             !session_put(session, rest.at, name_len, data, data_len))
             return false;
         rest.at = data + data_len;

@@ -18,38 +18,40 @@
 #define SESSION_DATA_MAX (512U * 1024 * 1024)
 #define SESSION_PAYLOADS_MAX (16U * 1024 * 1024)
 
+/* A payload, seen where it lies in its session: good until the next change of the session. */
 struct payload {
-    struct payload *next;
-    uint32_t name_len;
-    uint32_t data_len;
-    uint8_t bytes[]; /* the name, then the data */
+    const uint8_t *name, *data;
+    size_t name_len, data_len;
 };
 
-static inline const uint8_t *payload_name(const struct payload *payload) {
-    return payload->bytes;
-}
-
-static inline const uint8_t *payload_data(const struct payload *payload) {
-    return payload->bytes + payload->name_len;
-}
-
-/* What a session knows of its own time; when it ends is the TTL of its key. */
-struct session_times {
+/* What a session knows of its own time; when it ends is the TTL of its key. Packed: without the 4 bytes
+ * that would fill it up, a session is one of the allocator's blocks of 48 bytes, not of 56. */
+struct __attribute__((packed, aligned(4))) session_times {
     int64_t created_ms;  /* unix ms; 0: unknown, from a file of before it was kept */
     int64_t deadline_ms; /* unix ms that no refresh goes past; 0: none */
     uint32_t ttl;        /* seconds, as last given: what a refresh restores; 0: unknown */
 };
 
-struct session {
-    struct token_memory verified; /* not part of the contents: never saved, never copied */
-    size_t payload_bytes;         /* names and data together */
-    struct session_times times;
+struct node; /* a payload in a table */
+
+/* The payloads of a session that are too many, or too large, for one block. */
+struct table {
     uint32_t payloads;
     uint32_t buckets;
+    size_t payload_bytes; /* of names and data */
+    size_t entry_bytes;   /* and of their lengths */
+    struct node *chains[];
+};
+
+struct session {
+    struct token_memory verified; /* not part of the contents: never saved, never copied */
+    struct session_times times;
+    uint16_t packed_payloads; /* 0: none, or all are in the table */
+    uint16_t packed_len;
     union {
-        struct payload *only;   /* buckets == 1: the one chain */
-        struct payload **table; /* otherwise: a chain for each bucket */
-    } chain;
+        uint8_t *packed;     /* a few payloads: one block, NULL when empty */
+        struct table *table; /* more, or larger ones */
+    };
 };
 
 /* A new session without payloads. */
@@ -61,36 +63,44 @@ void session_free(struct session *session);
 /* A copy of the contents, that nobody has been verified for. */
 struct session *session_copy(const struct session *session);
 
-/* The payload of that name, or NULL. It stays where it is until the next change of the session. */
-const struct payload *session_get(const struct session *session, const void *name, size_t name_len);
+/* How many payloads the session has, and the bytes of their names and data together. */
+uint32_t session_payloads(const struct session *session);
+size_t session_payload_bytes(const struct session *session);
+
+/* Finds the payload of that name; false when there is none, *payload is of no use then. */
+__attribute__((warn_unused_result)) bool session_get(const struct session *session,
+                                                     const void *name, size_t name_len,
+                                                     struct payload *payload);
 
 /* Sets the payload of that name, new or not. 1 <= name_len <= SESSION_NAME_MAX and
  * 1 <= data_len <= SESSION_DATA_MAX are the caller's to see to, and SESSION_PAYLOADS_MAX is when
- * the name is new. True when it is new. */
+ * the name is new; neither lies in this session. True when the name is new. */
 bool session_put(struct session *session, const void *name, size_t name_len, const void *data,
                  size_t data_len);
 
 /* Deletes the payload of that name; false when there is none. */
 bool session_delete(struct session *session, const void *name, size_t name_len);
 
-/* A walk over all payloads, in no particular order: start with a cursor of zeros, call until NULL.
+/* A walk over all payloads, in no particular order: start with a cursor of zeros, call until false.
  * The session may not change meanwhile. */
 struct session_cursor {
-    uint32_t bucket;
-    const struct payload *at;
+    size_t place;
+    const struct node *node;
 };
 
-const struct payload *session_next(const struct session *session, struct session_cursor *cursor);
+bool session_next(const struct session *session, struct session_cursor *cursor,
+                  struct payload *payload);
 
 /* Bytes of memory the session takes, as asked from the allocator. */
 size_t session_memory(const struct session *session);
 
 /* Moves the session's blocks, for a server that defragments: move takes a block and returns where
  * its contents are now, or NULL to leave it. session_move_self moves the session's own blocks and
- * returns where it is now; session_move_bucket moves the payloads of one bucket (0 .. buckets - 1).
+ * returns where it is now; session_move_bucket moves the payloads of one bucket (0 .. session_buckets - 1).
  */
 typedef void *(*session_mover)(void *context, void *block);
 struct session *session_move_self(struct session *session, session_mover move, void *context);
+uint32_t session_buckets(const struct session *session);
 void session_move_bucket(struct session *session, uint32_t bucket, session_mover move,
                          void *context);
 

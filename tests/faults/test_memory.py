@@ -37,7 +37,7 @@ def live(wire, sessions):
             (("PSET", KEY, token, b"", b"") for token in tokens[::5]),
             (("PDEL", KEY, token, b"absent") for token in tokens[::5]),
             (("PGET", b"wrong", token, b"user") for token in tokens[::5]),
-            # More payloads than one chain holds, and fewer again: the table grows and shrinks.
+            # More payloads than one block holds, and fewer again: a table grows and shrinks.
             (("PSET", KEY, token, b"n%d" % i, b"d") for token in tokens[::100] for i in range(40)),
             (("PDEL", KEY, token, b"n%d" % i) for token in tokens[::100] for i in range(35))):
         wire.pipeline(("SESSIONGATE." + command, *arguments) for command, *arguments in commands)

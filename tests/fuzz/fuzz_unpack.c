@@ -12,30 +12,31 @@
 
 static void require_whole(const struct session *session) {
     struct session_cursor cursor = {0};
-    const struct payload *payload;
+    struct payload payload, found;
     size_t payloads = 0, bytes = 0;
-    while ((payload = session_next(session, &cursor))) {
-        require(payload->name_len >= 1 && payload->name_len <= SESSION_NAME_MAX,
+    while (session_next(session, &cursor, &payload)) {
+        require(payload.name_len >= 1 && payload.name_len <= SESSION_NAME_MAX,
                 "a name has a lawful length");
-        require(payload->data_len >= 1 && payload->data_len <= SESSION_DATA_MAX,
+        require(payload.data_len >= 1 && payload.data_len <= SESSION_DATA_MAX,
                 "data has a lawful length");
-        require(session_get(session, payload_name(payload), payload->name_len) == payload,
+        require(session_get(session, payload.name, payload.name_len, &found) &&
+                    found.data == payload.data,
                 "a payload is found by its name");
         payloads++;
-        bytes += payload->name_len + (size_t)payload->data_len;
+        bytes += payload.name_len + payload.data_len;
     }
-    require(payloads == session->payloads, "a walk finds every payload");
-    require(bytes == session->payload_bytes, "the bytes are counted right");
+    require(payloads == session_payloads(session), "a walk finds every payload");
+    require(bytes == session_payload_bytes(session), "the bytes are counted right");
 }
 
 static void require_same(const struct session *a, const struct session *b) {
-    require(a->payloads == b->payloads, "both sessions have as many payloads");
+    require(session_payloads(a) == session_payloads(b), "both sessions have as many payloads");
     struct session_cursor cursor = {0};
-    const struct payload *payload, *other;
-    while ((payload = session_next(a, &cursor))) {
-        other = session_get(b, payload_name(payload), payload->name_len);
-        require(other && other->data_len == payload->data_len &&
-                    memcmp(payload_data(other), payload_data(payload), payload->data_len) == 0,
+    struct payload payload, other;
+    while (session_next(a, &cursor, &payload)) {
+        require(session_get(b, payload.name, payload.name_len, &other) &&
+                    other.data_len == payload.data_len &&
+                    memcmp(other.data, payload.data, payload.data_len) == 0,
                 "both sessions have the same payload of a name");
     }
 }
@@ -61,24 +62,26 @@ static size_t require_packs(const struct session *session) {
 /* Gives each payload's data another length, then deletes one payload after the other. */
 static void use(struct session *session, const struct session *names) {
     struct session_cursor cursor = {0};
-    const struct payload *payload;
-    while ((payload = session_next(names, &cursor))) {
-        const uint8_t *name = payload_name(payload);
-        size_t new_len = 1 + payload->name_len % 40;
+    struct payload payload;
+    while (session_next(names, &cursor, &payload)) {
+        size_t new_len = 1 + payload.name_len % 40;
         uint8_t data[40] = {0};
-        memcpy(data, name, new_len - 1);
-        require(!session_put(session, name, payload->name_len, data, new_len), "a name is there");
+        memcpy(data, payload.name, new_len - 1);
+        require(!session_put(session, payload.name, payload.name_len, data, new_len),
+                "a name is there");
     }
     require_whole(session);
     require_packs(session);
 
     cursor = (struct session_cursor){0};
-    while ((payload = session_next(names, &cursor))) {
-        const uint8_t *name = payload_name(payload);
-        require(session_delete(session, name, payload->name_len), "a payload can be deleted");
-        require(!session_get(session, name, payload->name_len), "what was deleted is gone");
-        bool is_power_of_two = (session->payloads & (session->payloads - 1)) == 0;
-        if (is_power_of_two) require_whole(session);
+    while (session_next(names, &cursor, &payload)) {
+        struct payload gone;
+        require(session_delete(session, payload.name, payload.name_len),
+                "a payload can be deleted");
+        require(!session_get(session, payload.name, payload.name_len, &gone),
+                "what was deleted is gone");
+        uint32_t left = session_payloads(session);
+        if ((left & (left - 1)) == 0) require_whole(session);
     }
     struct session *empty = session_create();
     require(session_memory(session) == session_memory(empty), "an emptied session is small again");

@@ -76,14 +76,27 @@ static inline bool put_text(struct session *session, const char *name, const cha
     return session_put(session, name, strlen(name), data, strlen(data));
 }
 
+/* The numbers from 0 on as names, and data of 1 to 7 bytes. */
+static inline struct session *session_of_numbers(uint32_t payloads) {
+    struct session *session = session_create();
+    for (uint32_t n = 0; n < payloads; n++)
+        assert_true(session_put(session, &n, sizeof n, "numbers", 1 + n % 7));
+    return session;
+}
+
+static inline bool has(const struct session *session, const void *name, size_t name_len) {
+    struct payload payload;
+    return session_get(session, name, name_len, &payload);
+}
+
 static inline void assert_payload(const struct session *session, const void *name, size_t name_len,
                                   const void *data, size_t data_len) {
-    const struct payload *payload = session_get(session, name, name_len);
-    assert_non_null(payload);
-    assert_int_equal(payload->name_len, name_len);
-    assert_int_equal(payload->data_len, data_len);
-    assert_memory_equal(payload_name(payload), name, name_len);
-    assert_memory_equal(payload_data(payload), data, data_len);
+    struct payload payload;
+    assert_true(session_get(session, name, name_len, &payload));
+    assert_int_equal(payload.name_len, name_len);
+    assert_int_equal(payload.data_len, data_len);
+    assert_memory_equal(payload.name, name, name_len);
+    assert_memory_equal(payload.data, data, data_len);
 }
 
 static inline void assert_text(const struct session *session, const char *name, const char *data) {
@@ -94,30 +107,29 @@ static inline void assert_text(const struct session *session, const char *name, 
  * length, and a look-up of each one's name finds that very payload, so no name is there twice. */
 static inline void assert_whole(const struct session *session) {
     struct session_cursor cursor = {0};
-    const struct payload *payload;
+    struct payload payload, found;
     size_t payloads = 0, bytes = 0;
-    while ((payload = session_next(session, &cursor))) {
-        assert_in_range(payload->name_len, 1, SESSION_NAME_MAX);
-        assert_in_range(payload->data_len, 1, SESSION_DATA_MAX);
-        const void *found = session_get(session, payload_name(payload), payload->name_len);
-        assert_ptr_equal(found, payload);
+    while (session_next(session, &cursor, &payload)) {
+        assert_in_range(payload.name_len, 1, SESSION_NAME_MAX);
+        assert_in_range(payload.data_len, 1, SESSION_DATA_MAX);
+        assert_true(session_get(session, payload.name, payload.name_len, &found));
+        assert_ptr_equal(found.data, payload.data);
         payloads++;
-        bytes += payload->name_len + (size_t)payload->data_len;
+        bytes += payload.name_len + payload.data_len;
     }
-    assert_null(session_next(session, &cursor));
-    assert_int_equal(session->payloads, payloads);
-    assert_int_equal(session->payload_bytes, bytes);
+    assert_false(session_next(session, &cursor, &payload));
+    assert_int_equal(session_payloads(session), payloads);
+    assert_int_equal(session_payload_bytes(session), bytes);
 }
 
 static inline void assert_same_payloads(const struct session *a, const struct session *b) {
     assert_whole(a);
     assert_whole(b);
-    assert_int_equal(a->payloads, b->payloads);
+    assert_int_equal(session_payloads(a), session_payloads(b));
     struct session_cursor cursor = {0};
-    const struct payload *payload;
-    while ((payload = session_next(a, &cursor)))
-        assert_payload(b, payload_name(payload), payload->name_len, payload_data(payload),
-                       payload->data_len);
+    struct payload payload;
+    while (session_next(a, &cursor, &payload))
+        assert_payload(b, payload.name, payload.name_len, payload.data, payload.data_len);
 }
 
 #endif
