@@ -62,8 +62,8 @@ def main():
     directory = chosen.out or TOP / ("bench" if whole else "build/bench/report")
     (directory / "results").mkdir(parents=True, exist_ok=True)
     os.sched_setaffinity(0, {CLIENT_CORE})
-    log = measure.log = measure.Log(directory / "results" / "figures.csv", len(chosen.only))
     facts = report.Facts()
+    log = measure.log = measure.Log(directory / "results" / "figures.csv", len(chosen.only))
     log.say(facts.text())
     with tempfile.TemporaryDirectory(prefix="sessiongate-bench-") as scratch:
         sections = [(EXPERIMENTS[name].__doc__, run(log, name, pathlib.Path(scratch)))
