@@ -113,20 +113,28 @@ void secret_sign(uint8_t mac[SECRET_MAC_LEN], const void *key, size_t key_len, c
     sodium_memzero(&state, sizeof state);
 }
 
-/* NH of bytes, all zeros behind them. The length comes first: the same bytes with zeros differ. */
-static unsigned __int128 nh(const uint64_t *key, const uint8_t *bytes, size_t len) {
+#define NH_BLOCK 16
+
+static inline unsigned __int128 nh_block(const uint64_t *key, const uint8_t *bytes) {
     uint64_t words[2];
+    memcpy(words, bytes, NH_BLOCK);
+    return (unsigned __int128)(words[0] + key[0]) * (words[1] + key[1]);
+}
+
+/* NH of bytes. The length comes first, so that two inputs either differ in it or in a block: fewer bytes
+ * than one are filled up with zeros, and otherwise the last block is the last bytes, which the one
+ * before may share. (To copy the rest to a block of its own took 210 instructions more of PGET's 6,830.) */
+static unsigned __int128 nh(const uint64_t *key, const uint8_t *bytes, size_t len) {
     unsigned __int128 sum = (unsigned __int128)(len + key[0]) * key[1];
-    for (; len >= sizeof words; bytes += sizeof words, len -= sizeof words) {
-        memcpy(words, bytes, sizeof words);
-        key += 2;
-        sum += (unsigned __int128)(words[0] + key[0]) * (words[1] + key[1]);
+    if (len < NH_BLOCK) {
+        uint8_t block[NH_BLOCK] = {0};
+        memcpy(block, bytes, len);
+        sum += nh_block(key + 2, block);
+        sodium_memzero(block, sizeof block);
+        return sum;
     }
-    memset(words, 0, sizeof words);
-    memcpy(words, bytes, len);
-    sum += (unsigned __int128)(words[0] + key[2]) * (words[1] + key[3]);
-    sodium_memzero(words, sizeof words);
-    return sum;
+    for (; len > NH_BLOCK; bytes += NH_BLOCK, len -= NH_BLOCK) sum += nh_block(key += 2, bytes);
+    return sum + nh_block(key + 2, bytes + len - NH_BLOCK);
 }
 
 void secret_pair_hash(uint64_t hash[2], const void *sign_key, size_t sign_key_len, const char *name,
