@@ -192,7 +192,6 @@ download_source() {
 
 download_header() {
     local source=$deps/redis.tar
-    mkdir -p "$deps"
     download_source "$source"
     tar -xOf "$source" --wildcards '*/src/redismodule.h' >"$source.h"
     take_header "$source.h"

@@ -36,8 +36,10 @@ static bool native;
 static uint8_t hash_key[crypto_shorthash_KEYBYTES];
 static uint8_t fingerprint_key[crypto_shorthash_siphashx24_KEYBYTES];
 
-/* Of names and of sign keys: two for the length, for each 16 bytes, and for the rest. */
-static uint64_t pair_keys[2][2 * (SECRET_NAME_MAX / 16 + 2)];
+#define NH_BLOCK 16 /* bytes; two words of a key are for each block */
+
+/* Of names and of sign keys: two words for the length, and those of the blocks. */
+static uint64_t pair_keys[2][2 * (SECRET_NAME_MAX / NH_BLOCK + 1)];
 
 _Static_assert(SECRET_MAC_LEN == crypto_auth_hmacsha256_BYTES, "HMAC-SHA256 gives 32 bytes");
 
@@ -112,8 +114,6 @@ void secret_sign(uint8_t mac[SECRET_MAC_LEN], const void *key, size_t key_len, c
     crypto_auth_hmacsha256_final(&state, mac);
     sodium_memzero(&state, sizeof state);
 }
-
-#define NH_BLOCK 16
 
 static inline unsigned __int128 nh_block(const uint64_t *key, const uint8_t *bytes) {
     uint64_t words[2];
