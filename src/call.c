@@ -9,6 +9,7 @@
 #include "alias.h"
 #include "config.h"
 #include "core/slot.h"
+#include "effects.h"
 #include "slots.h"
 #include "stats.h"
 #include "type.h"
@@ -36,25 +37,25 @@ static enum error why_successor_missing(struct call *call) {
     /* A replica takes no write, which the probe is, and knows nothing of slots that move. */
     if (!slots_exist() || RedisModule_GetContextFlags(call->ctx) & REDISMODULE_CTX_FLAGS_SLAVE)
         return ERROR_NO_SESSION;
-    RedisModuleString *alias = call->aliases[call->aliases_len - 1];
-    return slots_serve_both(call->ctx, alias, call->token) == ERROR_NO_SLOT ? ERROR_TRY_AGAIN
-                                                                            : ERROR_NO_SESSION;
+    RedisModuleString *alias = call->names[call->names_len - 2];
+    return slots_serve_both(call->ctx, alias, call_token(call)) == ERROR_NO_SLOT ? ERROR_TRY_AGAIN
+                                                                                 : ERROR_NO_SESSION;
 }
 
 /* Goes on to the successor of an alias, and to the successor's if that was rotated too. */
 static void follow(struct call *call, struct alias *alias, int mode) {
     struct bytes successor;
     call->missing = ERROR_NO_SESSION;
-    while (alias && call->aliases_len < CALL_ALIASES_MAX) {
+    while (alias && call_aliases(call) < CALL_ALIASES_MAX) {
         successor = (struct bytes){.at = alias->successor, .len = alias->successor_len};
-        struct bytes name = server_bytes(call->token);
+        struct bytes name = server_bytes(call_token(call));
         /* No command may open a key of another slot; only a renamed alias has one there. */
         if (slots_exist() && slot_of(name.at, name.len) != slot_of(successor.at, successor.len))
             return;
-        call->aliases[call->aliases_len++] = call->token;
-        call->token = RedisModule_CreateString(call->ctx, successor.at, successor.len);
+        call->names[call->names_len++] =
+            RedisModule_CreateString(call->ctx, successor.at, successor.len);
         RedisModule_CloseKey(call->key);
-        call->key = RedisModule_OpenKey(call->ctx, call->token, mode);
+        call->key = RedisModule_OpenKey(call->ctx, call_token(call), mode);
         call->session = type_session(call->key);
         alias = alias_of(call->key);
         call->missing = why_missing(call->key);
@@ -64,9 +65,21 @@ static void follow(struct call *call, struct alias *alias, int mode) {
     if (alias) call->missing = ERROR_NO_SESSION;
 }
 
+static bool check_bytes(struct call *call, RedisModuleString *arg, long long max, enum error error,
+                        struct bytes *bytes) {
+    *bytes = server_bytes(arg);
+    call->limit = max;
+    return (bytes->len >= 1 && bytes->len <= (size_t)max) || call_error(call, error);
+}
+
+bool call_check_sign_key(struct call *call, RedisModuleString *arg, enum error error,
+                         struct bytes *sign_key) {
+    return check_bytes(call, arg, CALL_SIGN_KEY_MAX, error, sign_key);
+}
+
 bool call_begin(struct call *call, RedisModuleCtx *ctx, RedisModuleString **argv) {
-    *call = (struct call){.ctx = ctx, .sign_key = server_bytes(argv[1])};
-    return call->sign_key.len > 0 || call_error(call, ERROR_SIGN_KEY_EMPTY);
+    *call = (struct call){.ctx = ctx};
+    return call_check_sign_key(call, argv[1], ERROR_SIGN_KEY, &call->sign_key);
 }
 
 /* The key is looked up before the token is verified, since it remembers what it was verified for;
@@ -75,8 +88,8 @@ bool call_open(struct call *call, RedisModuleCtx *ctx, RedisModuleString **argv,
     if (!call_begin(call, ctx, argv)) return false;
     struct bytes token = server_bytes(argv[2]);
     struct bytes sign_key = call->sign_key;
-    call->token = argv[2];
-    call->key = RedisModule_OpenKey(ctx, argv[2], mode);
+    call->names[call->names_len++] = argv[2];
+    if (token_may_be(token.at, token.len)) call->key = RedisModule_OpenKey(ctx, argv[2], mode);
     call->session = type_session(call->key);
     if (call->session) {
         call->error = token_verify_once(&call->session->verified, token.at, token.len, sign_key.at,
@@ -112,25 +125,18 @@ bool call_check_ttl(struct call *call, RedisModuleString *arg, long long *ttl) {
     return call_check_number(call, arg, 0, config.max_ttl, ERROR_TTL, ttl);
 }
 
-static bool call_check_bytes(struct call *call, RedisModuleString *arg, long long max,
-                             enum error error, struct bytes *bytes) {
-    *bytes = server_bytes(arg);
-    call->limit = max;
-    return (bytes->len >= 1 && bytes->len <= (size_t)max) || call_error(call, error);
-}
-
 bool call_check_name(struct call *call, RedisModuleString *arg, struct bytes *name) {
-    return call_check_bytes(call, arg, config.max_payload_name, ERROR_NAME, name);
+    return check_bytes(call, arg, config.max_payload_name, ERROR_NAME, name);
 }
 
 bool call_check_known_name(struct call *call, RedisModuleString *arg, struct bytes *name) {
     long long max = config.max_payload_name;
-    return call_check_bytes(call, arg, max > CONFIG_NAME_PROMISED ? max : CONFIG_NAME_PROMISED,
-                            ERROR_NAME, name);
+    return check_bytes(call, arg, max > CONFIG_NAME_PROMISED ? max : CONFIG_NAME_PROMISED,
+                       ERROR_NAME, name);
 }
 
 bool call_check_data(struct call *call, RedisModuleString *arg, struct bytes *data) {
-    return call_check_bytes(call, arg, config.max_payload_size, ERROR_DATA, data);
+    return check_bytes(call, arg, config.max_payload_size, ERROR_DATA, data);
 }
 
 bool call_check_payloads(struct call *call, RedisModuleString **argv, int argc) {
@@ -161,7 +167,8 @@ bool call_change(struct call *call) {
     if (server_signals_explicitly()) return true;
     bool had_session = call->session != NULL;
     RedisModule_CloseKey(call->key);
-    call->key = RedisModule_OpenKey(call->ctx, call->token, REDISMODULE_READ | REDISMODULE_WRITE);
+    call->key =
+        RedisModule_OpenKey(call->ctx, call_token(call), REDISMODULE_READ | REDISMODULE_WRITE);
     call->session = type_session(call->key);
     return (call->session != NULL) == had_session || call_error(call, ERROR_NO_SESSION);
 }
@@ -172,23 +179,34 @@ void call_key_changed(RedisModuleCtx *ctx, RedisModuleString *key, const char *e
     RedisModule_NotifyKeyspaceEvent(ctx, REDISMODULE_NOTIFY_MODULE, event, key);
 }
 
-/* Those who watch an alias hear of it as well, when the change came through it. */
-void call_changed(struct call *call, const char *event) {
+void call_changed_all(struct call *call, const char *event) {
     RedisModule_CloseKey(call->key);
     call->key = NULL;
     call->session = NULL;
-    call_key_changed(call->ctx, call->token, event);
-    for (size_t i = 0; i < call->aliases_len && server_signals_explicitly(); i++)
-        RedisModule_SignalModifiedKey(call->ctx, call->aliases[i]);
+    call_key_changed(call->ctx, call_token(call), event);
+    for (size_t i = 0; i < call_aliases(call) && server_signals_explicitly(); i++)
+        RedisModule_SignalModifiedKey(call->ctx, call->names[i]);
+}
+
+/* Replicas have caching clients too, which know the session by the alias. */
+void call_changed(struct call *call, const char *event) {
+    if (call_aliases(call) > 0 && server_signals_explicitly())
+        effects_signal(call->ctx, call->names, call_aliases(call));
+    call_changed_all(call, event);
+}
+
+void call_remove_aliases(struct call *call) {
+    for (size_t i = 0; i < call_aliases(call); i++) {
+        RedisModuleKey *alias =
+            RedisModule_OpenKey(call->ctx, call->names[i], REDISMODULE_READ | REDISMODULE_WRITE);
+        type_remove(alias);
+        RedisModule_CloseKey(alias);
+    }
 }
 
 int call_end(struct call *call) {
     if (call->key) RedisModule_CloseKey(call->key);
-    if (call->aliases_len > 0) { /* then all names but the argument are ours */
-        RedisModule_FreeString(call->ctx, call->token);
-        for (size_t i = 1; i < call->aliases_len; i++)
-            RedisModule_FreeString(call->ctx, call->aliases[i]);
-    }
+    for (size_t i = 1; i < call->names_len; i++) RedisModule_FreeString(call->ctx, call->names[i]);
     return REDISMODULE_OK;
 }
 

@@ -12,7 +12,7 @@
  *         return call_refuse(&call);
  *
  * A token that was rotated may be an alias for a while: the call then goes on with its successor,
- * and `token`, `key` and `session` are the successor's.
+ * and `key` and `session` are the successor's.
  *
  * A sign key is seen by call_open and by what mints tokens: it never goes into an effect, an event,
  * an error or a log line.
@@ -24,6 +24,10 @@
 #include "core/session.h"
 #include "server.h"
 
+/* A sign key takes at most this many bytes: far more than any real one, and what hashing it costs is
+ * bounded. */
+#define CALL_SIGN_KEY_MAX 65536
+
 /* A token may have been rotated so often within the grace of its aliases; past that it is dead. */
 #define CALL_ALIASES_MAX 8
 
@@ -32,16 +36,26 @@
 struct call {
     RedisModuleCtx *ctx;
     struct bytes sign_key;
-    RedisModuleString *token;
+    /* The token argument, the client's; then the successor of each name before it, ours to free. All
+     * but the last were found to be aliases, the last is the one that `key` is of. */
+    RedisModuleString *names[1 + CALL_ALIASES_MAX];
+    size_t names_len;
     RedisModuleKey *key;
     struct session *session; /* NULL: there is none, `missing` says why */
     enum error missing;
     enum error error;
     long long limit; /* the number in the sentence of the error, where it has one */
-    /* The aliases that led to the token: the argument, then the successors before the last. */
-    RedisModuleString *aliases[CALL_ALIASES_MAX];
-    size_t aliases_len;
 };
+
+/* The token of the session that the call is on. */
+static inline RedisModuleString *call_token(const struct call *call) {
+    return call->names[call->names_len - 1];
+}
+
+/* How many aliases led to it: the first so many of `names`. */
+static inline size_t call_aliases(const struct call *call) {
+    return call->names_len - 1;
+}
 
 /* The modes to open a call with. */
 #define CALL_READ REDISMODULE_READ
@@ -69,6 +83,10 @@ bool call_check_name(struct call *call, RedisModuleString *arg, struct bytes *na
 bool call_check_known_name(struct call *call, RedisModuleString *arg, struct bytes *name);
 bool call_check_data(struct call *call, RedisModuleString *arg, struct bytes *data);
 
+/* A sign key, the call's or a new one, or the error. */
+bool call_check_sign_key(struct call *call, RedisModuleString *arg, enum error error,
+                         struct bytes *sign_key);
+
 /* A whole number from min to max, or the error. */
 bool call_check_number(struct call *call, RedisModuleString *arg, long long min, long long max,
                        enum error error, long long *number);
@@ -83,10 +101,16 @@ bool call_check_room(struct call *call, RedisModuleString **payloads, int payloa
  * very moment (only where the key has to be opened anew); call->error says so. */
 __attribute__((warn_unused_result)) bool call_change(struct call *call);
 
-/* To be called last, with the effect sent: WATCH, client-side caches and listeners hear of it. The
- * listeners may be other modules that delete the session at once: it is not used from here on, and
- * its key is closed. */
+/* To be called last, with the effect sent: WATCH, client-side caches and listeners hear of it, those
+ * of the aliases too that the call came through, on replicas as well. The listeners may be other
+ * modules that delete the session at once: it is not used from here on, and its key is closed. */
 void call_changed(struct call *call, const char *event);
+
+/* The same where the effect itself was of the aliases too. */
+void call_changed_all(struct call *call, const char *event);
+
+/* Deletes the aliases that the call came through. */
+void call_remove_aliases(struct call *call);
 
 /* The same for any key, which the caller has closed. */
 void call_key_changed(RedisModuleCtx *ctx, RedisModuleString *key, const char *event);

@@ -50,14 +50,14 @@ static const RedisModuleCommandInfoVersion info_version = {
 #define PAYLOADS ARG("payloads", BLOCK, .token = "PAYLOADS", OPTIONAL, \
                      OF(ARG("count", INTEGER, 0), PAYLOAD))
 
+#define KEY_RANGE(first, count, key_flags) \
+    {.flags = (key_flags), \
+     .begin_search_type = REDISMODULE_KSPEC_BS_INDEX, \
+     .bs.index.pos = (first), \
+     .find_keys_type = REDISMODULE_KSPEC_FK_RANGE, \
+     .fk.range = {.lastkey = (count) - 1, .keystep = 1, .limit = 0}}
 #define KEYS(first, count, key_flags) \
-    (RedisModuleCommandKeySpec[]){ \
-        {.flags = (key_flags), \
-         .begin_search_type = REDISMODULE_KSPEC_BS_INDEX, \
-         .bs.index.pos = (first), \
-         .find_keys_type = REDISMODULE_KSPEC_FK_RANGE, \
-         .fk.range = {.lastkey = (count) - 1, .keystep = 1, .limit = 0}}, \
-        {0}}
+    (RedisModuleCommandKeySpec[]){KEY_RANGE(first, count, key_flags), {0}}
 #define READS KEYS(2, 1, REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS)
 #define UPDATES KEYS(2, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE)
 #define TAKES KEYS(2, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE)
@@ -65,11 +65,14 @@ static const RedisModuleCommandInfoVersion info_version = {
 #define INSERTS KEYS(2, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_INSERT)
 #define REMOVES KEYS(2, 1, REDISMODULE_CMD_KEY_RM | REDISMODULE_CMD_KEY_DELETE)
 #define ALL 0 /* as a count: up to the last argument */
-#define REPLAYS(count) KEYS(1, count, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE)
+#define CHANGED (REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE)
+#define REPLAYS(count) KEYS(1, count, CHANGED)
+#define REPLAYS_ROTATE \
+    (RedisModuleCommandKeySpec[]){KEY_RANGE(1, 2, CHANGED), KEY_RANGE(7, ALL, CHANGED), {0}}
 
-#define INTERNAL(what) \
+#define INTERNAL(what, ...) \
     {.summary = "Internal: " what " Clients get an error.", .complexity = "O(1)", .since = "1.0.0", \
-     .arity = -1, .key_specs = REPLAYS(1)}
+     .arity = -1, .key_specs = __VA_ARGS__}
 
 static const struct command {
     const char *name;
@@ -190,23 +193,19 @@ static const struct command {
         .key_specs = TAKES,
         .args = ARGS(SIGN_KEY, TOKEN, NAME)}},
 
-    {REPLAY_START, replay_start, "write fast", INTERNAL("replicates START and ADOPT.")},
-    {REPLAY_PSET, replay_pset, "write fast", INTERNAL("replicates PSET and PMSET.")},
-    {REPLAY_PDEL, replay_pdel, "write fast", INTERNAL("replicates PDEL and PPOP.")},
-    {REPLAY_EXPIRE, replay_expire, "write fast", INTERNAL("replicates EXPIRE.")},
-    {REPLAY_ROTATE, replay_rotate, "write fast", {
-        .summary = "Internal: replicates ROTATE. Clients get an error.",
-        .complexity = "O(1)",
-        .since = "1.0.0",
-        .arity = -1,
-        .key_specs = REPLAYS(2)}},
-    {REPLAY_ALIAS, replay_alias, "write fast", INTERNAL("restores a rotated token from an AOF.")},
-    {SLOTS_PROBE, slots_probe, "write fast", {
-        .summary = "Internal: asks whether this node serves tokens. Clients get an error.",
-        .complexity = "O(1)",
-        .since = "1.0.0",
-        .arity = -1,
-        .key_specs = REPLAYS(ALL)}},
+    {REPLAY_START, replay_start, "write fast", INTERNAL("replicates START and ADOPT.", REPLAYS(1))},
+    {REPLAY_PSET, replay_pset, "write fast", INTERNAL("replicates PSET and PMSET.", REPLAYS(1))},
+    {REPLAY_PDEL, replay_pdel, "write fast", INTERNAL("replicates PDEL and PPOP.", REPLAYS(1))},
+    {REPLAY_EXPIRE, replay_expire, "write fast", INTERNAL("replicates EXPIRE.", REPLAYS(1))},
+    {REPLAY_TOUCH, replay_touch, "write fast", INTERNAL("replicates TOUCH.", REPLAYS(1))},
+    {REPLAY_END, replay_end, "write fast", INTERNAL("replicates END and EXPIRE 0.", REPLAYS(ALL))},
+    {REPLAY_ROTATE, replay_rotate, "write fast", INTERNAL("replicates ROTATE.", REPLAYS_ROTATE)},
+    {REPLAY_SIGNAL, replay_signal, "write fast",
+     INTERNAL("tells caches of changes through an alias.", REPLAYS(ALL))},
+    {REPLAY_ALIAS, replay_alias, "write fast",
+     INTERNAL("restores a rotated token from an AOF.", REPLAYS(1))},
+    {SLOTS_PROBE, slots_probe, "write fast",
+     INTERNAL("asks whether this node serves tokens.", REPLAYS(ALL))},
 };
 /* clang-format on */
 
@@ -238,14 +237,20 @@ static bool create(RedisModuleCtx *ctx, const struct command *command) {
     return false;
 }
 
-static bool categorize(RedisModuleCommand *created, const char *flags) {
+/* Rules such as -@sessiongate hold for the commands that are in the category: one that cannot be put
+ * there must not be. */
+static bool categorize(RedisModuleCtx *ctx, RedisModuleCommand *created, const char *name,
+                       const char *flags) {
     set_categories set = NULL;
     if (RedisModule_GetApi("RedisModule_SetCommandACLCategories", (void *)&set) != REDISMODULE_OK)
         return true;
     char categories[64];
     snprintf(categories, sizeof categories, "%s %s%s", strstr(flags, "write") ? "write" : "read",
              strstr(flags, "fast") ? "fast" : "slow", has_category ? " " CATEGORY : "");
-    return set(created, categories) == REDISMODULE_OK;
+    if (set(created, categories) == REDISMODULE_OK) return true;
+    RedisModule_Log(ctx, "warning", "%s could not be put into the ACL categories %s", name,
+                    categories);
+    return false;
 }
 
 /* Tells the server more about a command that was created, where it has ears for it (7.0, 7.2). */
@@ -255,13 +260,15 @@ static bool describe(RedisModuleCtx *ctx, const struct command *command) {
     RedisModuleCommandInfo info = command->info;
     info.version = &info_version;
     return created && RedisModule_SetCommandInfo(created, &info) == REDISMODULE_OK &&
-           categorize(created, command->flags);
+           categorize(ctx, created, command->name, command->flags);
 }
 
 bool commands_register(RedisModuleCtx *ctx) {
+    /* Redis 8 keeps the category of a module that failed to load, and then refuses to add it again:
+     * one that is there is ours to use. If there is none, a command cannot be put into it. */
     add_category add = NULL;
-    if (RedisModule_GetApi("RedisModule_AddACLCategory", (void *)&add) == REDISMODULE_OK)
-        has_category = add(ctx, CATEGORY) == REDISMODULE_OK;
+    has_category = RedisModule_GetApi("RedisModule_AddACLCategory", (void *)&add) == REDISMODULE_OK;
+    if (has_category) add(ctx, CATEGORY);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (!create(ctx, &commands[i]) || !describe(ctx, &commands[i])) return false;
     return true;

@@ -22,20 +22,11 @@ long long lifetime_cut(long long expire_at, long long deadline_ms) {
 
 /* Ends the session of a call that was checked, and the aliases that led to it. */
 static int end(struct call *call) {
-    RedisModuleString *tokens[1 + CALL_ALIASES_MAX];
-    size_t tokens_len = 0;
     if (!call_change(call)) return call_refuse(call);
     type_remove(call->key);
-    tokens[tokens_len++] = call->token;
-    for (size_t i = 0; i < call->aliases_len; i++) {
-        RedisModuleKey *alias =
-            RedisModule_OpenKey(call->ctx, call->aliases[i], REDISMODULE_READ | REDISMODULE_WRITE);
-        type_remove(alias);
-        RedisModule_CloseKey(alias);
-        tokens[tokens_len++] = call->aliases[i];
-    }
-    effects_end(call->ctx, tokens, tokens_len);
-    call_changed(call, "sessiongate.end");
+    call_remove_aliases(call);
+    effects_end(call->ctx, call->names, call->names_len);
+    call_changed_all(call, "sessiongate.end");
     stats.sessions_ended++;
     return call_ok(call);
 }
@@ -61,7 +52,7 @@ int cmd_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     long long expire_at = lifetime_until(RedisModule_Milliseconds(), ttl, times->deadline_ms);
     times->ttl = (uint32_t)ttl;
     type_expire_at(call.key, expire_at);
-    effects_expire(ctx, call.token, expire_at, times->ttl);
+    effects_expire(ctx, call_token(&call), expire_at, argv[3]);
     call_changed(&call, "sessiongate.expire");
     return call_ok(&call);
 }
@@ -84,6 +75,16 @@ static void reply_seconds(RedisModuleCtx *ctx, long long ms) {
     RedisModule_ReplyWithLongLong(ctx, ms < 0 ? ms : (ms + 500) / 1000);
 }
 
+/* Whether a refresh is due: without MINAGE always; else when the last one was that long ago, or half
+ * of the ttl, so that a session is refreshed in time however short its life is. */
+static bool is_due(const struct session_times *times, long long expire_at, long long now,
+                   long long minage) {
+    if (expire_at == TYPE_NO_EXPIRY || minage == 0) return true;
+    long long ttl_ms = (long long)times->ttl * 1000;
+    long long age = now - (expire_at - ttl_ms);
+    return age >= minage * 1000 || age >= ttl_ms / 2;
+}
+
 int cmd_touch(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc < 3) return RedisModule_WrongArity(ctx);
     struct call call;
@@ -95,13 +96,11 @@ int cmd_touch(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     long long now = RedisModule_Milliseconds();
     long long expire_at = type_expires_at(call.key);
     long long refreshed = lifetime_until(now, times->ttl, times->deadline_ms);
-    bool due = expire_at == TYPE_NO_EXPIRY || minage == 0 ||
-               now - (expire_at - (long long)times->ttl * 1000) >= minage * 1000;
-    if (times->ttl > 0 && due && refreshed != expire_at) {
+    if (times->ttl > 0 && is_due(times, expire_at, now, minage) && refreshed != expire_at) {
         expire_at = refreshed;
         if (!call_change(&call)) return call_refuse(&call);
         type_expire_at(call.key, expire_at);
-        effects_touch(ctx, call.token, expire_at);
+        effects_touch(ctx, call_token(&call), expire_at);
         call_changed(&call, "sessiongate.touch");
     }
     reply_seconds(ctx, left_ms(expire_at, now));

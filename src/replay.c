@@ -49,12 +49,6 @@ static RedisModuleKey *open_key(RedisModuleCtx *ctx, RedisModuleString *token) {
     return RedisModule_OpenKey(ctx, token, REDISMODULE_READ | REDISMODULE_WRITE);
 }
 
-/* The session under that name; a new one when there is none, or the name holds something else. */
-static struct session *session_under(RedisModuleKey *key) {
-    struct session *session = type_session(key);
-    return session ? session : type_create(key, (struct session_times){0});
-}
-
 /* A number of an effect; 0 for anything that effects.c could not have sent. */
 static long long number(const RedisModuleString *arg) {
     long long value;
@@ -80,12 +74,18 @@ static void signal_change(RedisModuleCtx *ctx, RedisModuleString *token) {
     if (server_signals_explicitly()) RedisModule_SignalModifiedKey(ctx, token);
 }
 
-/* Ends a replay: others hear of the change, the command goes on to whoever follows this server. */
-static int done(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *token) {
-    RedisModule_CloseKey(key);
-    signal_change(ctx, token);
+/* Ends a replay: the command goes on to whoever follows this server. */
+static int done(RedisModuleCtx *ctx) {
     RedisModule_ReplicateVerbatim(ctx);
     return RedisModule_ReplyWithSimpleString(ctx, "OK");
+}
+
+/* Ends one that opened a key, and changed it or found nothing to change. */
+static int done_with(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *name,
+                     bool changed) {
+    RedisModule_CloseKey(key);
+    if (changed) signal_change(ctx, name);
+    return done(ctx);
 }
 
 int replay_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
@@ -103,37 +103,75 @@ int replay_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct session *session = type_create(key, times);
     if (argc > 6) put_all(session, argv + 6, argc - 6);
     type_expire_at(key, expire_at);
-    return done(ctx, key, argv[1]);
+    return done_with(ctx, key, argv[1], true);
 }
 
 int replay_pset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (refused(ctx, argc >= 4 && argc % 2 == 0)) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
-    put_all(session_under(key), argv + 2, argc - 2);
-    return done(ctx, key, argv[1]);
+    struct session *session = type_session(key);
+    if (session) put_all(session, argv + 2, argc - 2);
+    return done_with(ctx, key, argv[1], session);
 }
 
 int replay_pdel(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (refused(ctx, argc == 3)) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
+    struct session *session = type_session(key);
     struct bytes name = server_bytes(argv[2]);
-    session_delete(session_under(key), name.at, name.len);
-    return done(ctx, key, argv[1]);
+    if (session) session_delete(session, name.at, name.len);
+    return done_with(ctx, key, argv[1], session);
 }
 
 int replay_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (refused(ctx, argc == 4)) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
-    session_under(key)->times.ttl = ttl(argv[3]);
-    type_expire_at(key, number(argv[2]));
-    return done(ctx, key, argv[1]);
+    struct session *session = type_session(key);
+    if (session) {
+        session->times.ttl = ttl(argv[3]);
+        type_expire_at(key, number(argv[2]));
+    }
+    return done_with(ctx, key, argv[1], session);
+}
+
+int replay_touch(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc == 3)) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    struct session *session = type_session(key);
+    if (session) type_expire_at(key, number(argv[2]));
+    return done_with(ctx, key, argv[1], session);
+}
+
+/* Deletes the sessions and the aliases of these names, argc of them. */
+static void remove_all(RedisModuleCtx *ctx, RedisModuleString **names, int names_len) {
+    for (int i = 0; i < names_len; i++) {
+        RedisModuleKey *key = open_key(ctx, names[i]);
+        bool is_ours = type_session(key) || alias_of(key);
+        if (is_ours) type_remove(key);
+        RedisModule_CloseKey(key);
+        if (is_ours) signal_change(ctx, names[i]);
+    }
+}
+
+int replay_end(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc >= 2)) return REDISMODULE_OK;
+    remove_all(ctx, argv + 1, argc - 1);
+    return done(ctx);
+}
+
+int replay_signal(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc >= 2)) return REDISMODULE_OK;
+    for (int i = 1; i < argc; i++) signal_change(ctx, argv[i]);
+    return done(ctx);
 }
 
 int replay_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc == 7 && RedisModule_StringCompare(argv[1], argv[2]) != 0))
+    if (refused(ctx, argc >= 7 && RedisModule_StringCompare(argv[1], argv[2]) != 0))
         return REDISMODULE_OK;
-    RedisModuleKey *from = open_key(ctx, argv[1]), *to = open_key(ctx, argv[2]);
-    session_under(from); /* whatever it held: there is a session to move now */
+    remove_all(ctx, argv + 7, argc - 7);
+    RedisModuleKey *from = open_key(ctx, argv[1]);
+    if (!type_session(from)) return done_with(ctx, from, argv[1], false);
+    RedisModuleKey *to = open_key(ctx, argv[2]);
     type_move(from, to);
     struct session *session = type_session(to);
     session->times.deadline_ms = number(argv[4]);
@@ -147,12 +185,12 @@ int replay_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         type_remove(from);
     RedisModule_CloseKey(to);
     signal_change(ctx, argv[2]);
-    return done(ctx, from, argv[1]);
+    return done_with(ctx, from, argv[1], true);
 }
 
 int replay_alias(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (refused(ctx, argc == 3)) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
     alias_create(key, server_bytes(argv[2]));
-    return done(ctx, key, argv[1]);
+    return done_with(ctx, key, argv[1], true);
 }

@@ -7,6 +7,9 @@
 #include "slots.h"
 
 #include <errno.h>
+#include <stdio.h>
+
+#include "core/token.h"
 
 static bool in_cluster;
 static bool probing;
@@ -33,6 +36,18 @@ static enum error answer(RedisModuleCallReply *reply) {
 enum error slots_serve(RedisModuleCtx *ctx, const char *name, size_t name_len) {
     probing = true;
     return answer(RedisModule_Call(ctx, SLOTS_PROBE, "b", name, name_len));
+}
+
+/* A slot that is arriving takes one name that is not there, but not two of them. The name in braces is
+ * of the same slot. Most names that START draws are of other nodes: they take one call. */
+enum error slots_serve_new(RedisModuleCtx *ctx, const char *name, size_t name_len) {
+    enum error error = slots_serve(ctx, name, name_len);
+    if (error != ERROR_NONE) return error;
+    char sibling[TOKEN_MAX_LEN + 3];
+    int sibling_len = snprintf(sibling, sizeof sibling, "{%.*s}", (int)name_len, name);
+    probing = true;
+    return answer(
+        RedisModule_Call(ctx, SLOTS_PROBE, "bb", name, name_len, sibling, (size_t)sibling_len));
 }
 
 enum error slots_serve_both(RedisModuleCtx *ctx, RedisModuleString *one, RedisModuleString *other) {

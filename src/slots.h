@@ -22,6 +22,10 @@ bool slots_exist(void);
  * ERROR_CLUSTER_DOWN. */
 enum error slots_serve(RedisModuleCtx *ctx, const char *name, size_t name_len);
 
+/* The same for a name that is of nobody yet. slots_serve would take one of a slot that is still
+ * arriving, if the client has sent ASKING, which every call of ours inherits. */
+enum error slots_serve_new(RedisModuleCtx *ctx, const char *name, size_t name_len);
+
 /* The internal command that slots_serve calls; it does nothing, and refuses clients. */
 #define SLOTS_PROBE "SESSIONGATE.PROBE"
 int slots_probe(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);

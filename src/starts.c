@@ -62,8 +62,7 @@ static int take_format(struct call *call, RedisModuleString **argv, int argc,
 static int take_new_key(struct call *call, RedisModuleString **argv, int argc,
                         struct options *options) {
     if (argc < 2 || options->new_key.at) return call_error(call, ERROR_SYNTAX);
-    options->new_key = server_bytes(argv[1]);
-    return options->new_key.len > 0 ? 2 : call_error(call, ERROR_NEW_SIGN_KEY_EMPTY);
+    return call_check_sign_key(call, argv[1], ERROR_NEW_SIGN_KEY, &options->new_key) ? 2 : 0;
 }
 
 enum command { START = 1, ADOPT = 2, ROTATE = 4 };
@@ -111,10 +110,14 @@ static uint16_t random_slot(void) {
     return (uint16_t)(bits % SLOT_COUNT); /* a power of two: none is favoured */
 }
 
+static const struct secret_signer *signer_of(struct bytes sign_key) {
+    return secret_signer(sign_key.at, sign_key.len);
+}
+
 /* Makes a token that this node can store a session under. False: call->error says why not. */
 static bool mint(struct call *call, enum token_format format, char token[TOKEN_MAX_LEN]) {
-    struct bytes sign_key = call->sign_key;
-    token_mint(token, format, sign_key.at, sign_key.len);
+    const struct secret_signer *signer = signer_of(call->sign_key);
+    token_mint(token, format, signer);
     if (!slots_exist()) return true;
     /* Since Redis 7.4 and Valkey 8.0 a server stores what a command without keys opens inside MULTI
      * in the slot of the transaction's other keys, where nobody would find it. */
@@ -122,7 +125,7 @@ static bool mint(struct call *call, enum token_format format, char token[TOKEN_M
         return call_error(call, ERROR_MULTI);
     long long give_up_at = RedisModule_Milliseconds() + MINT_MS;
     for (int tries = 1; tries <= MINT_TRIES; tries++) {
-        call->error = slots_serve(call->ctx, token, token_len(format));
+        call->error = slots_serve_new(call->ctx, token, token_len(format));
         if (call->error != ERROR_NO_SLOT) break;
         if (tries % 64 == 0 && tries >= MINT_TRIES_AT_LEAST &&
             RedisModule_Milliseconds() >= give_up_at)
@@ -130,7 +133,7 @@ static bool mint(struct call *call, enum token_format format, char token[TOKEN_M
         if (format == TOKEN_V2)
             token_steer(token, random_slot());
         else
-            token_mint(token, format, sign_key.at, sign_key.len);
+            token_mint(token, format, signer);
     }
     return call->error == ERROR_NONE;
 }
@@ -190,7 +193,7 @@ int cmd_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     enum token_format format =
         (enum token_format)(options.format == -1 ? config.token_format : options.format);
     if (ttl == 0) /* over already: there is nothing to store */
-        token_mint(token, format, call.sign_key.at, call.sign_key.len);
+        token_mint(token, format, signer_of(call.sign_key));
     else if (!start(&call, format, argv[2], ttl, &options, token))
         return call_refuse(&call);
     RedisModule_ReplyWithStringBuffer(ctx, token, token_len(format));
@@ -199,7 +202,8 @@ int cmd_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 
 /* Whether the name of the call's token is free for a new session. */
 static bool check_free(struct call *call) {
-    if (call->session || call->aliases_len > 0) return call_error(call, ERROR_BUSY_TOKEN);
+    bool is_alias = call_aliases(call) > 0 || alias_of(call->key);
+    if (call->session || is_alias) return call_error(call, ERROR_BUSY_TOKEN);
     return call->missing == ERROR_NO_SESSION || call_error(call, call->missing);
 }
 
@@ -214,7 +218,7 @@ int cmd_adopt(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         return call_refuse(&call);
     if (ttl > 0) {
         if (!call_change(&call)) return call_refuse(&call);
-        create(ctx, call.token, call.key, argv[3], ttl, &options);
+        create(ctx, call_token(&call), call.key, argv[3], ttl, &options);
         call_changed(&call, "sessiongate.adopt");
         stats.sessions_adopted++;
     }
@@ -222,22 +226,24 @@ int cmd_adopt(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 }
 
 /* Makes the token of a successor. A command may not open a key of another slot than its declared
- * one: in a cluster the successor is steered into the slot of the token. */
+ * one: the successor is steered into the slot of the token, without a cluster as well where it can
+ * be (v2), so that a rotated token still leads there when the data move into one. */
 static bool mint_successor(struct call *call, struct bytes sign_key, char token[TOKEN_MAX_LEN],
                            size_t *len) {
-    struct bytes old = server_bytes(call->token);
+    struct bytes old = server_bytes(call_token(call));
     enum token_format format = slots_exist() ? TOKEN_V2 : token_format(old.len);
     *len = token_len(format);
-    token_mint(token, format, sign_key.at, sign_key.len);
+    token_mint(token, format, signer_of(sign_key));
+    if (format == TOKEN_V2) token_steer(token, slot_of(old.at, old.len));
     if (!slots_exist()) return true;
-    token_steer(token, slot_of(old.at, old.len));
     /* A slot that is moving away takes no new keys: they would be left behind. */
     enum error error = slots_serve(call->ctx, token, *len);
     if (error == ERROR_NONE) return true;
     return call_error(call, error == ERROR_NO_SLOT ? ERROR_TRY_AGAIN : error);
 }
 
-/* Moves the session of the call to the new name, and leaves an alias there for its grace. */
+/* Moves the session of the call to the new name. Its old name becomes an alias for the grace; without
+ * one it is dead, and so is every alias that the call came through. */
 static void rotate(struct call *call, RedisModuleString *successor, RedisModuleKey *to,
                    const struct options *options) {
     struct session_times *times = &call->session->times; /* the session moves as it is */
@@ -256,7 +262,9 @@ static void rotate(struct call *call, RedisModuleString *successor, RedisModuleK
         type_expire_at(call->key, alias_expire_at);
     else
         type_remove(call->key);
-    effects_rotate(call->ctx, call->token, successor, expire_at, times, alias_expire_at);
+    call_remove_aliases(call);
+    effects_rotate(call->ctx, call_token(call), successor, expire_at, times, alias_expire_at,
+                   call->names, call_aliases(call));
     stats.sessions_rotated++;
 }
 
@@ -268,8 +276,10 @@ int cmd_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         !check_options(&call, argv + 3, argc - 3, ROTATE, &options) ||
         !call_requires_session(&call))
         return call_refuse(&call);
-    if (call.aliases_len > 0) { /* rotated already: everybody gets the same successor */
-        RedisModule_ReplyWithString(ctx, call.token);
+    if (options.grace > 0 && call_aliases(&call) > 0) {
+        /* Rotated already, by a request that ran beside this one: both get the same successor. Without
+         * a grace that would be wrong: a login must not be given a token that somebody else holds. */
+        RedisModule_ReplyWithString(ctx, call_token(&call));
         return call_end(&call);
     }
     if (!call_change(&call)) return call_refuse(&call);
@@ -288,7 +298,7 @@ int cmd_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         }
         RedisModule_CloseKey(to);
         if (is_free) {
-            call_changed(&call, "sessiongate.rotate");
+            call_changed_all(&call, "sessiongate.rotate");
             call_key_changed(ctx, successor, "sessiongate.rotate");
         }
         RedisModule_FreeString(ctx, successor);

@@ -9,8 +9,8 @@
 
 /* clang-format off */
 #define ERROR_LIST(X) \
-    X(ERROR_SIGN_KEY_EMPTY, "ERR", "<sign_key> is empty") \
-    X(ERROR_NEW_SIGN_KEY_EMPTY, "ERR", "<new_sign_key> is empty") \
+    X(ERROR_SIGN_KEY, "ERR", "<sign_key> is not 1 to %lld bytes long") \
+    X(ERROR_NEW_SIGN_KEY, "ERR", "<new_sign_key> is not 1 to %lld bytes long") \
     X(ERROR_TTL, "ERR", "<ttl> is not a whole number of seconds from 0 to %lld") \
     X(ERROR_NEW_TTL, "ERR", "<ttl> is not a whole number of seconds from 1 to %lld") \
     X(ERROR_MAX_TTL, "ERR", "<max_ttl> is not a whole number of seconds from 1 to %lld") \

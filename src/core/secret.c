@@ -22,7 +22,7 @@
 #define SIGNERS 16
 #define FINGERPRINT_LEN crypto_shorthash_siphashx24_BYTES
 
-struct signer {
+struct secret_signer {
     uint8_t fingerprint[FINGERPRINT_LEN];
     crypto_auth_hmacsha256_state keyed;
     bool used;
@@ -31,7 +31,7 @@ struct signer {
 /* A message this long and its padding fill one block: 0x80 and the length take nine bytes. */
 #define ONE_BLOCK_MAX (SHA256_BLOCK_LEN - 9)
 
-static struct signer signers[SIGNERS];
+static struct secret_signer signers[SIGNERS];
 static bool native;
 static uint8_t hash_key[crypto_shorthash_KEYBYTES];
 static uint8_t fingerprint_key[crypto_shorthash_siphashx24_KEYBYTES];
@@ -56,11 +56,11 @@ static void fingerprint_of(uint8_t fingerprint[FINGERPRINT_LEN], const void *key
     crypto_shorthash_siphashx24(fingerprint, key, key_len, fingerprint_key);
 }
 
-/* The signer of key, from its slot or made anew there. */
-static const struct signer *signer_of(const void *key, size_t key_len) {
+/* From its slot, or made anew there. */
+const struct secret_signer *secret_signer(const void *key, size_t key_len) {
     uint8_t fingerprint[FINGERPRINT_LEN];
     fingerprint_of(fingerprint, key, key_len);
-    struct signer *signer = &signers[fingerprint[0] % SIGNERS];
+    struct secret_signer *signer = &signers[fingerprint[0] % SIGNERS];
     if (!signer->used || !secret_equal(signer->fingerprint, fingerprint, sizeof fingerprint)) {
         crypto_auth_hmacsha256_init(&signer->keyed, key, key_len);
         memcpy(signer->fingerprint, fingerprint, sizeof fingerprint);
@@ -94,7 +94,7 @@ static void finish(uint8_t digest[SECRET_MAC_LEN], const uint32_t keyed[8], cons
 }
 
 /* With the processor's own SHA-256: START takes 6,600 instructions less of 22,700. */
-static void sign_natively(uint8_t mac[SECRET_MAC_LEN], const struct signer *signer,
+static void sign_natively(uint8_t mac[SECRET_MAC_LEN], const struct secret_signer *signer,
                           const uint8_t *message, size_t message_len) {
     uint8_t inner[SECRET_MAC_LEN];
     finish(inner, signer->keyed.ictx.state, message, message_len);
@@ -102,9 +102,8 @@ static void sign_natively(uint8_t mac[SECRET_MAC_LEN], const struct signer *sign
     sodium_memzero(inner, sizeof inner);
 }
 
-void secret_sign(uint8_t mac[SECRET_MAC_LEN], const void *key, size_t key_len, const void *message,
-                 size_t message_len) {
-    const struct signer *signer = signer_of(key, key_len);
+void secret_sign(uint8_t mac[SECRET_MAC_LEN], const struct secret_signer *signer,
+                 const void *message, size_t message_len) {
     if (native && message_len <= ONE_BLOCK_MAX) {
         sign_natively(mac, signer, message, message_len);
         return;

@@ -15,9 +15,15 @@
 /* Prepares libsodium and draws this process's hash keys. False: libsodium could not start. */
 bool secret_start(void);
 
-/* HMAC-SHA256 (RFC 2104, FIPS 180-4) of message under key; both of any length and any bytes. */
-void secret_sign(uint8_t mac[SECRET_MAC_LEN], const void *key, size_t key_len, const void *message,
-                 size_t message_len);
+/* A key made ready to sign with: what a key costs by its length, it costs here. It belongs to
+ * secret.c, and is good until the next call of secret_signer. */
+struct secret_signer;
+const struct secret_signer *secret_signer(const void *key, size_t key_len);
+
+/* HMAC-SHA256 (RFC 2104, FIPS 180-4) of message under the signer's key; both of any length and any
+ * bytes. */
+void secret_sign(uint8_t mac[SECRET_MAC_LEN], const struct secret_signer *signer,
+                 const void *message, size_t message_len);
 
 /* A 128-bit hash of a sign key of any length together with a name of at most SECRET_NAME_MAX bytes:
  * two different pairs have the same hash with a chance of 2^-64, over random keys of this process.

@@ -58,11 +58,11 @@ static void fill_random(char *text, size_t len) {
     }
 }
 
-/* Writes the signature that the token should have under sign_key, in hex. */
+/* Writes the signature that signer gives the token, in hex. */
 static void sign(char *signature, const struct layout *layout, const char *token,
-                 const void *sign_key, size_t sign_key_len) {
+                 const struct secret_signer *signer) {
     uint8_t mac[SECRET_MAC_LEN];
-    secret_sign(mac, sign_key, sign_key_len, token + layout->signed_at, layout->signed_len);
+    secret_sign(mac, signer, token + layout->signed_at, layout->signed_len);
     for (size_t i = 0; i < layout->signature_len / 2; i++) {
         signature[2 * i] = hex_alphabet[mac[i] >> 4];
         signature[2 * i + 1] = hex_alphabet[mac[i] & 15];
@@ -86,24 +86,28 @@ static bool all_hex(const char *text, size_t len) {
     return true;
 }
 
-bool token_has_form(const char *token, size_t len) {
+bool token_may_be(const char *token, size_t len) {
     if (len != TOKEN_V1_LEN && len != TOKEN_V2_LEN) return false;
+    return memcmp(token, layouts[token_format(len)].version, VERSION_LEN) == 0;
+}
+
+bool token_has_form(const char *token, size_t len) {
+    if (!token_may_be(token, len)) return false;
     const struct layout *layout = &layouts[token_format(len)];
     size_t dot = VERSION_LEN + layout->id_len;
-    return memcmp(token, layout->version, VERSION_LEN) == 0 &&
-           all_alphanumeric(token + VERSION_LEN, layout->id_len) && token[dot] == '.' &&
+    return all_alphanumeric(token + VERSION_LEN, layout->id_len) && token[dot] == '.' &&
            all_hex(token + dot + 1, layout->signature_len) &&
            all_alphanumeric(token + dot + 1 + layout->signature_len, layout->pad_len);
 }
 
-void token_mint(char token[TOKEN_MAX_LEN], enum token_format format, const void *sign_key,
-                size_t sign_key_len) {
+void token_mint(char token[TOKEN_MAX_LEN], enum token_format format,
+                const struct secret_signer *signer) {
     const struct layout *layout = &layouts[format];
     char *signature = token + signature_at(layout);
     memcpy(token, layout->version, VERSION_LEN);
     fill_random(token + VERSION_LEN, layout->id_len);
     signature[-1] = '.';
-    sign(signature, layout, token, sign_key, sign_key_len);
+    sign(signature, layout, token, signer);
     fill_random(signature + layout->signature_len, layout->pad_len);
 }
 
@@ -117,7 +121,7 @@ enum error token_verify(const char *token, size_t len, const void *sign_key, siz
     if (!token_has_form(token, len)) return ERROR_TOKEN_FORM;
     const struct layout *layout = &layouts[token_format(len)];
     char signature[SIGNATURE_MAX_LEN];
-    sign(signature, layout, token, sign_key, sign_key_len);
+    sign(signature, layout, token, secret_signer(sign_key, sign_key_len));
     bool same = secret_equal(signature, token + signature_at(layout), layout->signature_len);
     return same ? ERROR_NONE : ERROR_SIGNATURE;
 }

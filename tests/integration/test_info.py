@@ -75,9 +75,9 @@ def test_adoptions_are_counted(r, counted):
 def test_rotations_are_counted_and_are_no_new_sessions(r, counted, token):
     successor = sg(r, "ROTATE", token, "GRACE", 60)
     assert counted() == {"sessions_rotated": 1}
-    assert sg(r, "ROTATE", token) == successor
+    assert sg(r, "ROTATE", token, "GRACE", 60) == successor
     assert counted() == {}
-    sg(r, "ROTATE", successor)
+    sg(r, "ROTATE", token)
     assert counted() == {"sessions_rotated": 1}
 
 

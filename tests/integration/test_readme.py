@@ -220,7 +220,7 @@ def test_a_request_of_the_application_writes_at_most_once_a_minute(server, r, ap
         stream.commands()
         for _ in range(3):
             application.read(SIGN_KEY, token)
-        assert [command[0] for command in stream.commands()] == [b"PEXPIREAT"]
+        assert [command[0] for command in stream.commands()] == [b"SGREPLAY.TOUCH"]
     assert r.ttl(token) > 3590
 
 

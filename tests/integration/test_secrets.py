@@ -166,6 +166,20 @@ def test_the_acl_log_shows_no_sign_key(server, r, sign_key):
     check("ACL LOG", [sign_key], log)
 
 
+@pytest.mark.parametrize("length", [32, 61, 84])
+def test_a_sign_key_in_the_token_s_place_is_not_looked_up(server, r, length):
+    """Listeners to missed keys would be told its name."""
+    secret = (b"a sign key " * 10)[:length]
+    token = start(r)
+    r.config_set("notify-keyspace-events", "Em")
+    with server.wire() as listener, server.wire() as wire:
+        listener.call("PSUBSCRIBE", "*")
+        for command, rest in ON_A_TOKEN.items():
+            assert wire.call("SESSIONGATE." + command, token, secret, *rest).code == "BADTOKEN"
+        wire.call("GET", signed())
+        assert listener.read()[2:] == [b"__keyevent@0__:keymiss", signed()]
+
+
 def test_the_error_of_a_refused_sentence_repeats_nothing_of_the_call(server, r, sign_key):
     token = start(r, sign_key, 60)
     with server.wire() as wire:

@@ -58,7 +58,7 @@ static void check_rfc4231_case(size_t i) {
     uint8_t key[256], message[256], mac[SECRET_MAC_LEN];
     contents(&rfc4231[i].key, key);
     contents(&rfc4231[i].message, message);
-    secret_sign(mac, key, rfc4231[i].key.count, message, rfc4231[i].message.count);
+    secret_sign(mac, secret_signer(key, rfc4231[i].key.count), message, rfc4231[i].message.count);
     assert_hex(mac, rfc4231[i].mac);
 }
 
@@ -74,7 +74,7 @@ static void the_vectors_of_rfc_4231_hold_between_many_other_sign_keys(void **sta
     for (uint32_t step = 0; step < 2000; step++) {
         uint8_t mac[SECRET_MAC_LEN];
         uint32_t other = step % 61;
-        secret_sign(mac, &other, sizeof other, "message", 7);
+        secret_sign(mac, secret_signer(&other, sizeof other), "message", 7);
         check_rfc4231_case(step % RFC4231_CASES);
         check_rfc4231_case(step % RFC4231_CASES);
     }
@@ -91,7 +91,7 @@ static void a_chain_of_signatures_under_alternating_sign_keys_ends_as_elsewhere(
     for (unsigned step = 0; step < 10000; step++) {
         char key[32];
         int key_len = snprintf(key, sizeof key, "sign key %u", (step / 3) * (step / 3) % 97);
-        secret_sign(mac, key, (size_t)key_len, mac, mac_len);
+        secret_sign(mac, secret_signer(key, (size_t)key_len), mac, mac_len);
         mac_len = sizeof mac;
     }
     assert_hex(mac, "9bc8ff3bed0a1ed9ca1fbd4fbb2d0fd2a227e7f9311422f39e3b127a03339fb5");
@@ -106,7 +106,7 @@ static void a_chain_of_signatures_of_every_length_of_message_ends_as_elsewhere(v
     uint8_t mac[SECRET_MAC_LEN] = {0}, bytes[7 * SECRET_MAC_LEN];
     for (size_t n = 0; n < 200; n++) {
         for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = mac[i % sizeof mac];
-        secret_sign(mac, bytes, 1 + n % 130, bytes, n);
+        secret_sign(mac, secret_signer(bytes, 1 + n % 130), bytes, n);
     }
     assert_hex(mac, "2152fa512ecf1717c94896e21d9a3b0f96861bdbd08a7d3894dec4c1c787d69a");
 }
@@ -117,9 +117,9 @@ static void signing_reads_neither_key_nor_message_beyond_their_ends(void **state
     uint8_t bytes[300] = {0};
     for (size_t len = 1; len <= sizeof bytes; len++) {
         uint8_t at_end[SECRET_MAC_LEN], at_start[SECRET_MAC_LEN];
-        secret_sign(at_end, fence_before_end(keys, bytes, len), len,
+        secret_sign(at_end, secret_signer(fence_before_end(keys, bytes, len), len),
                     fence_before_end(messages, bytes, len), len);
-        secret_sign(at_start, fence_after_start(keys, bytes, len), len,
+        secret_sign(at_start, secret_signer(fence_after_start(keys, bytes, len), len),
                     fence_after_start(messages, bytes, len), len);
         assert_memory_equal(at_end, at_start, sizeof at_end);
     }

@@ -290,7 +290,7 @@ static void a_copy_does_not_know_what_its_origin_was_verified_for(void **state) 
     static const struct token_memory nothing;
     struct session *session = session_of_numbers(20);
     char token[TOKEN_MAX_LEN];
-    token_mint(token, TOKEN_V1, "key", 3);
+    token_mint(token, TOKEN_V1, secret_signer("key", 3));
     assert_int_equal(token_verify_once(&session->verified, token, TOKEN_V1_LEN, "key", 3),
                      ERROR_NONE);
     struct token_memory verified = session->verified;
