@@ -17,7 +17,7 @@ leaves in build/packages/:
 
 Both hold the module for /usr/lib/redis/modules, /etc/redis/sessiongate.conf to be included in the
 server's configuration, the script for metrics and the documentation. The module is built with the
-distribution's own compiler flags, in build/package/. The version is that of src/version.h.
+distribution's own compiler flags, in build/package/. The version is that of src/server/version.h.
 
     DEBFULLNAME, DEBEMAIL    the package's maintainer: set them when you give the package to others
     SOURCE_DATE_EPOCH        the time in the packages, in seconds since 1970; otherwise that of the last

@@ -1,24 +1,15 @@
 /*
  * module.c - SessionGate as the server loads it.
  *
- *     module                             what the server calls at load
- *     commands                           the one table of commands
- *     starts, lifetimes, payloads        their handlers (handlers.h)
- *     replay                             the internal commands that carry effects out
- *     call                               what handlers share
- *     stats, config, slots               counters; parameters; hash slots of a cluster
- *     type, alias                        a session, and a rotated token, as a key of the server
- *     effects                            what AOF and replicas get
- *     ---------   below: no server
- *     core/                              session, token, slot, secret (libsodium), error, memory
- *
- * A file includes only what stands beside or below it.
+ * Above the core, which knows of no server, stand three floors, each a folder: server, keys, commands
+ * (CONTRIBUTING.md says what is where). Each can include what lies below it and nothing above; the
+ * compiler sees to it, by an include path of its own for each.
  */
 #include "alias.h"
 #include "commands.h"
 #include "config.h"
-#include "core/memory.h"
-#include "core/secret.h"
+#include "memory.h"
+#include "secret.h"
 #include "slots.h"
 #include "stats.h"
 #include "type.h"

@@ -41,7 +41,7 @@ def token(r, counted):
 
 
 def test_the_section_has_the_version_and_is_shown_where_modules_are(server, r):
-    version = re.search(r'VERSION "(.*)"', (TOP / "src" / "version.h").read_text())[1]
+    version = re.search(r'VERSION "(.*)"', (TOP / "src" / "server" / "version.h").read_text())[1]
     assert counters(server)["version"] == version
     for section in ("sessiongate", "modules", "everything"):
         assert "sessiongate_sessions_live" in server.info(section)

@@ -166,7 +166,7 @@ def test_a_section_lists_the_errors_that_its_command_answers(r):
 
 
 def test_the_table_of_effects_is_that_of_the_source():
-    source = (TOP / "src" / "effects.h").read_text()
+    source = (TOP / "src" / "keys" / "effects.h").read_text()
     comment = source[:source.index("Times are in unix ms")]
     comment = re.sub(r"\n \* {10,}(?=\[|<)", " ", comment)  # a long effect goes on in the next line
     effects = set(re.findall(r"^ \*     (\S.*?)  +(\S.*)$", comment, re.M))

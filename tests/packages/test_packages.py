@@ -59,7 +59,7 @@ def in_deb(deb, tmp_path_factory):
 
 
 def stated_version():
-    return re.search(r'SESSIONGATE_VERSION "(.*)"', (TOP / "src" / "version.h").read_text())[1]
+    return re.search(r'SESSIONGATE_VERSION "(.*)"', (TOP / "src" / "server" / "version.h").read_text())[1]
 
 
 # What is in them ---------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_the_package_has_the_version_of_the_header(deb, packages):
 
 
 def test_the_version_of_the_header_as_a_number_is_the_same():
-    number = re.search(r"SESSIONGATE_VERSION_NUMBER (\d+)", (TOP / "src" / "version.h").read_text())
+    number = re.search(r"SESSIONGATE_VERSION_NUMBER (\d+)", (TOP / "src" / "server" / "version.h").read_text())
     major, minor, patch = map(int, stated_version().split("."))
     assert int(number[1]) == 10000 * major + 100 * minor + patch
 

@@ -8,8 +8,8 @@
 
 #include "alias.h"
 #include "config.h"
-#include "core/slot.h"
 #include "effects.h"
+#include "slot.h"
 #include "slots.h"
 #include "stats.h"
 #include "type.h"

@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#include "core/memory.h"
 #include "effects.h"
+#include "memory.h"
 
 #define TYPE_NAME "sgrotated" /* nine characters, part of every RDB file: never change it */
 #define RDB_FORMAT 1

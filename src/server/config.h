@@ -15,8 +15,8 @@
 #ifndef SESSIONGATE_CONFIG_H
 #define SESSIONGATE_CONFIG_H
 
-#include "core/token.h"
 #include "server.h"
+#include "token.h"
 
 #define CONFIG_TTL_MAX 3153600000LL /* seconds: 100 years of 365 days, far from any clock's end */
 #define CONFIG_NAME_PROMISED 200    /* bytes, whatever is set */

@@ -6,8 +6,8 @@
 #ifndef SESSIONGATE_TYPE_H
 #define SESSIONGATE_TYPE_H
 
-#include "core/session.h"
 #include "server.h"
+#include "session.h"
 
 /* Registers the type; only while the module loads. False: the server refused it. */
 bool type_register(RedisModuleCtx *ctx);
@@ -33,9 +33,5 @@ void type_expire_at(RedisModuleKey *key, long long expire_at);
 
 /* Deletes a key opened for writing; a large session is freed in the background. */
 void type_remove(RedisModuleKey *key);
-
-/* How many sessions there are in memory, those of a database that is being loaded or freed in the
- * background included. */
-unsigned long long type_sessions_live(void);
 
 #endif

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "core/error.h"
+#include "error.h"
 
 /* Bytes of an argument; they belong to the string they were taken from. */
 struct bytes {

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "alias.h"
-#include "core/error.h"
 #include "effects.h"
+#include "error.h"
 #include "type.h"
 
 /* Whether an AOF is being loaded, on a server that has no flag for it. */

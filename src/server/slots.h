@@ -8,7 +8,7 @@
 #ifndef SESSIONGATE_SLOTS_H
 #define SESSIONGATE_SLOTS_H
 
-#include "core/error.h"
+#include "error.h"
 #include "server.h"
 
 /* To be called while the module loads, before anything else here. */

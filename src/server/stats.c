@@ -3,13 +3,20 @@
  */
 #include "stats.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
-#include "core/token.h"
-#include "type.h"
+#include "token.h"
 #include "version.h"
 
 struct stats stats;
+
+/* Sessions are also freed by a thread of the server's. */
+static atomic_llong sessions_live;
+
+void stats_sessions_live(int more) {
+    atomic_fetch_add_explicit(&sessions_live, more, memory_order_relaxed);
+}
 
 void stats_refused(enum error error) {
     if (error == ERROR_TOKEN_FORM)
@@ -28,7 +35,8 @@ static void show(RedisModuleInfoCtx *info, int for_crash_report) {
     RedisModule_InfoAddSection(info, "");
     RedisModule_InfoAddFieldCString(info, "version", SESSIONGATE_VERSION);
     RedisModule_InfoAddFieldCString(info, "build", SESSIONGATE_BUILD);
-    RedisModule_InfoAddFieldULongLong(info, "sessions_live", type_sessions_live());
+    RedisModule_InfoAddFieldLongLong(info, "sessions_live",
+                                     atomic_load_explicit(&sessions_live, memory_order_relaxed));
 #define X(name) RedisModule_InfoAddFieldULongLong(info, #name, stats.name);
     STATS_LIST(X)
 #undef X

@@ -24,8 +24,8 @@
 #ifndef SESSIONGATE_EFFECTS_H
 #define SESSIONGATE_EFFECTS_H
 
-#include "core/session.h"
 #include "server.h"
+#include "session.h"
 
 /* The server looks each up by name: a character costs it 24 instructions of PSET's 11,600. */
 #define REPLAY_START "SGREPLAY.START"

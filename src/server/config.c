@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "core/session.h"
+#include "session.h"
 
 /* The defaults are what SessionGate promises its clients; only an operator goes beyond. */
 struct config config = {

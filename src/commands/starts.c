@@ -3,13 +3,13 @@
  */
 #include "alias.h"
 #include "config.h"
-#include "core/secret.h"
-#include "core/slot.h"
-#include "core/token.h"
 #include "effects.h"
 #include "handlers.h"
+#include "secret.h"
+#include "slot.h"
 #include "slots.h"
 #include "stats.h"
+#include "token.h"
 #include "type.h"
 
 /* The options of all three commands; each knows some of them. */

@@ -12,31 +12,23 @@
  */
 #include "type.h"
 
-#include <stdatomic.h>
-
-#include "core/memory.h"
 #include "effects.h"
+#include "memory.h"
+#include "stats.h"
 
 #define TYPE_NAME "sgsession" /* nine characters, part of every RDB file: never change it */
 #define RDB_FORMAT 3
 
 static RedisModuleType *session_type;
 
-/* Sessions are also freed by a thread of the server's. */
-static atomic_ullong sessions_live;
-
 static struct session *made(struct session *session) {
-    atomic_fetch_add_explicit(&sessions_live, 1, memory_order_relaxed);
+    stats_sessions_live(1);
     return session;
 }
 
 static void free_value(void *value) {
-    atomic_fetch_sub_explicit(&sessions_live, 1, memory_order_relaxed);
+    stats_sessions_live(-1);
     session_free(value);
-}
-
-unsigned long long type_sessions_live(void) {
-    return atomic_load_explicit(&sessions_live, memory_order_relaxed);
 }
 
 struct session *type_session(RedisModuleKey *key) {

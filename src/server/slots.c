@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "core/token.h"
+#include "token.h"
 
 static bool in_cluster;
 static bool probing;

@@ -20,9 +20,9 @@
 #ifndef SESSIONGATE_CALL_H
 #define SESSIONGATE_CALL_H
 
-#include "core/error.h"
-#include "core/session.h"
+#include "error.h"
 #include "server.h"
+#include "session.h"
 
 /* A sign key takes at most this many bytes: far more than any real one, and what hashing it costs is
  * bounded. */

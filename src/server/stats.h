@@ -7,7 +7,7 @@
 #ifndef SESSIONGATE_STATS_H
 #define SESSIONGATE_STATS_H
 
-#include "core/error.h"
+#include "error.h"
 #include "server.h"
 
 /* clang-format off */
@@ -25,6 +25,10 @@ struct stats {
 };
 
 extern struct stats stats;
+
+/* Counts sessions in memory, those of a database that is being loaded or freed in the background
+ * included: 1 for one more, -1 for one less. In any thread. */
+void stats_sessions_live(int more);
 
 /* Counts a call that was refused, where its reason is one that is counted. */
 void stats_refused(enum error error);

@@ -7,8 +7,8 @@
 #ifndef SESSIONGATE_ALIAS_H
 #define SESSIONGATE_ALIAS_H
 
-#include "core/token.h"
 #include "server.h"
+#include "token.h"
 
 struct alias {
     struct token_memory verified; /* for the old token */
