@@ -1,9 +1,9 @@
 /*
  * module.c - SessionGate as the server loads it.
  *
- * Above the core, which knows of no server, stand three floors, each a folder: server, keys, commands
- * (CONTRIBUTING.md says what is where). Each can include what lies below it and nothing above; the
- * compiler sees to it, by an include path of its own for each.
+ * Above the core, which knows of no server, stand three floors, each a folder: server, keys,
+ * commands (CONTRIBUTING.md says what is where). Each can include what lies below it and nothing
+ * above; the compiler sees to it, by an include path of its own for each.
  */
 #include "alias.h"
 #include "commands.h"

@@ -24,8 +24,8 @@
 #include "server.h"
 #include "session.h"
 
-/* A sign key takes at most this many bytes: far more than any real one, and what hashing it costs is
- * bounded. */
+/* A sign key takes at most this many bytes: far more than any real one, and what hashing it costs
+ * is bounded. */
 #define CALL_SIGN_KEY_MAX 65536
 
 /* A token may have been rotated so often within the grace of its aliases; past that it is dead. */
@@ -36,8 +36,8 @@
 struct call {
     RedisModuleCtx *ctx;
     struct bytes sign_key;
-    /* The token argument, the client's; then the successor of each name before it, ours to free. All
-     * but the last were found to be aliases, the last is the one that `key` is of. */
+    /* The token argument, the client's; then the successor of each name before it, ours to free.
+     * All but the last were found to be aliases, the last is the one that `key` is of. */
     RedisModuleString *names[1 + CALL_ALIASES_MAX];
     size_t names_len;
     RedisModuleKey *key;
@@ -97,13 +97,14 @@ bool call_check_payloads(struct call *call, RedisModuleString **argv, int argc);
 /* Whether the session has room for those payloads too. */
 bool call_check_room(struct call *call, RedisModuleString **payloads, int payloads_len);
 
-/* To be called right before the change of a session, or before one is made. False: it expired in this
- * very moment (only where the key has to be opened anew); call->error says so. */
+/* To be called right before the change of a session, or before one is made. False: it expired in
+ * this very moment (only where the key has to be opened anew); call->error says so. */
 __attribute__((warn_unused_result)) bool call_change(struct call *call);
 
-/* To be called last, with the effect sent: WATCH, client-side caches and listeners hear of it, those
- * of the aliases too that the call came through, on replicas as well. The listeners may be other
- * modules that delete the session at once: it is not used from here on, and its key is closed. */
+/* To be called last, with the effect sent: WATCH, client-side caches and listeners hear of it,
+ * those of the aliases too that the call came through, on replicas as well. The listeners may be
+ * other modules that delete the session at once: it is not used from here on, and its key is
+ * closed. */
 void call_changed(struct call *call, const char *event);
 
 /* The same where the effect itself was of the aliases too. */

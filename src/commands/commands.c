@@ -237,8 +237,8 @@ static bool create(RedisModuleCtx *ctx, const struct command *command) {
     return false;
 }
 
-/* Rules such as -@sessiongate hold for the commands that are in the category: one that cannot be put
- * there must not be. */
+/* Rules such as -@sessiongate hold for the commands that are in the category: one that cannot be
+ * put there must not be. */
 static bool categorize(RedisModuleCtx *ctx, RedisModuleCommand *created, const char *name,
                        const char *flags) {
     set_categories set = NULL;

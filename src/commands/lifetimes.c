@@ -75,8 +75,8 @@ static void reply_seconds(RedisModuleCtx *ctx, long long ms) {
     RedisModule_ReplyWithLongLong(ctx, ms < 0 ? ms : (ms + 500) / 1000);
 }
 
-/* Whether a refresh is due: without MINAGE always; else when the last one was that long ago, or half
- * of the ttl, so that a session is refreshed in time however short its life is. */
+/* Whether a refresh is due: without MINAGE always; else when the last one was that long ago, or
+ * half of the ttl, so that a session is refreshed in time however short its life is. */
 static bool is_due(const struct session_times *times, long long expire_at, long long now,
                    long long minage) {
     if (expire_at == TYPE_NO_EXPIRY || minage == 0) return true;

@@ -242,8 +242,8 @@ static bool mint_successor(struct call *call, struct bytes sign_key, char token[
     return call_error(call, error == ERROR_NO_SLOT ? ERROR_TRY_AGAIN : error);
 }
 
-/* Moves the session of the call to the new name. Its old name becomes an alias for the grace; without
- * one it is dead, and so is every alias that the call came through. */
+/* Moves the session of the call to the new name. Its old name becomes an alias for the grace;
+ * without one it is dead, and so is every alias that the call came through. */
 static void rotate(struct call *call, RedisModuleString *successor, RedisModuleKey *to,
                    const struct options *options) {
     struct session_times *times = &call->session->times; /* the session moves as it is */
@@ -277,8 +277,9 @@ int cmd_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         !call_requires_session(&call))
         return call_refuse(&call);
     if (options.grace > 0 && call_aliases(&call) > 0) {
-        /* Rotated already, by a request that ran beside this one: both get the same successor. Without
-         * a grace that would be wrong: a login must not be given a token that somebody else holds. */
+        /* Rotated already, by a request that ran beside this one: both get the same successor.
+         * Without a grace that would be wrong: a login must not be given a token that somebody else
+         * holds. */
         RedisModule_ReplyWithString(ctx, call_token(&call));
         return call_end(&call);
     }

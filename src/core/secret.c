@@ -120,9 +120,10 @@ static inline unsigned __int128 nh_block(const uint64_t *key, const uint8_t *byt
     return (unsigned __int128)(words[0] + key[0]) * (words[1] + key[1]);
 }
 
-/* NH of bytes. The length comes first, so that two inputs either differ in it or in a block: fewer bytes
- * than one are filled up with zeros, and otherwise the last block is the last bytes, which the one
- * before may share. (To copy the rest to a block of its own took 210 instructions more of PGET's 6,830.) */
+/* NH of bytes. The length comes first, so that two inputs either differ in it or in a block: fewer
+ * bytes than one are filled up with zeros, and otherwise the last block is the last bytes, which
+ * the one before may share. (To copy the rest to a block of its own took 210 instructions more of
+ * PGET's 6,830.) */
 static unsigned __int128 nh(const uint64_t *key, const uint8_t *bytes, size_t len) {
     unsigned __int128 sum = (unsigned __int128)(len + key[0]) * key[1];
     if (len < NH_BLOCK) {

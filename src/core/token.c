@@ -1,10 +1,10 @@
 /*
  * token.c - the tokens of token.h: their form, their making, their verification.
  *
- * A verified pair of sign key and token is remembered as one hash of both. The token is in it so that
- * a session which was renamed or copied is not opened by what was verified for its old name. A wrong
- * pair has that hash with a chance of 2^-64, whatever was tried before. SipHash for both would cost
- * 800 instructions more, a ninth of a whole PGET.
+ * A verified pair of sign key and token is remembered as one hash of both. The token is in it so
+ * that a session which was renamed or copied is not opened by what was verified for its old name. A
+ * wrong pair has that hash with a chance of 2^-64, whatever was tried before. SipHash for both
+ * would cost 800 instructions more, a ninth of a whole PGET.
  */
 #include "token.h"
 

@@ -22,8 +22,8 @@ static void sent(RedisModuleCtx *ctx, int outcome) {
                         errno);
 }
 
-/* The decimal digits of a number above 0, written at the end of the buffer. As text a number costs the
- * server one allocation, as 'l' two. */
+/* The decimal digits of a number above 0, written at the end of the buffer. As text a number costs
+ * the server one allocation, as 'l' two. */
 static struct bytes digits_of(char buffer[20], long long number) {
     char *at = buffer + 20;
     do *--at = (char)('0' + number % 10);

@@ -13,10 +13,10 @@
  *     through an alias   SGREPLAY.SIGNAL <alias> [<alias> ...]
  *     a rewritten AOF    SGREPLAY.ALIAS <token> <successor>
  *
- * Times are in unix ms, the ttl in seconds; 0 means none, as in session.h and type.h. The aliases of
- * ROTATE and the tokens of END are deleted; those of SIGNAL are left as they are, but clients that
- * cached what they read through them are told. Effects are absolute and carry no sign key. Each is
- * sent once, after the change was made.
+ * Times are in unix ms, the ttl in seconds; 0 means none, as in session.h and type.h. The aliases
+ * of ROTATE and the tokens of END are deleted; those of SIGNAL are left as they are, but clients
+ * that cached what they read through them are told. Effects are absolute and carry no sign key.
+ * Each is sent once, after the change was made.
  *
  * All are commands of our own: the server's can be renamed away in its configuration, and an effect
  * by such a name would be lost without a word.

@@ -2,11 +2,11 @@
  * replay.h - the internal commands: what effects.h sends, carried out.
  *
  * They run only when the server itself sends them: over the replication link, or from an AOF that
- * it loads. To any client they answer an error, in every state of the server. START and ALIAS create,
- * or overwrite what is there; the others change the session if there is one, and do nothing where a
- * replica has lost it (to eviction, or to a client that may write there): half a session without a
- * life would be worse than none. None is ever refused, since a replica cannot refuse its master, and
- * each passes itself on to the replica's own AOF and replicas, whatever it did here.
+ * it loads. To any client they answer an error, in every state of the server. START and ALIAS
+ * create, or overwrite what is there; the others change the session if there is one, and do nothing
+ * where a replica has lost it (to eviction, or to a client that may write there): half a session
+ * without a life would be worse than none. None is ever refused, since a replica cannot refuse its
+ * master, and each passes itself on to the replica's own AOF and replicas, whatever it did here.
  */
 #ifndef SESSIONGATE_REPLAY_H
 #define SESSIONGATE_REPLAY_H

@@ -3,7 +3,7 @@
  *
  * RDB format 3 (the type's encoding version), written by rdb_save:
  *
- *     chunk     string      the session as bytes, as session.h says; again until all payloads that
+ *     chunk     string      the session as bytes, as chunk.h says; again until all payloads that
  *                           the head of the first announces were read
  *
  * A session of a few payloads is one string: each further value would cost the server reads and
@@ -12,6 +12,7 @@
  */
 #include "type.h"
 
+#include "chunk.h"
 #include "effects.h"
 #include "memory.h"
 #include "stats.h"
@@ -89,8 +90,8 @@ static bool load_chunk(RedisModuleIO *rdb, struct session *session, uint32_t *an
     char *chunk = RedisModule_LoadStringBuffer(rdb, &len);
     if (!chunk) return false;
     const uint8_t *bytes = (const uint8_t *)chunk;
-    bool good = announced ? session_unpack_first(session, bytes, len, announced)
-                          : session_unpack(session, bytes, len);
+    bool good = announced ? chunk_unpack_first(session, bytes, len, announced)
+                          : chunk_unpack(session, bytes, len);
     RedisModule_Free(chunk);
     return good;
 }
@@ -118,10 +119,10 @@ static void rdb_save(RedisModuleIO *rdb, void *value) {
     struct session_cursor cursor = {0};
     uint8_t *buffer = NULL;
     size_t capacity = 0;
-    size_t len = session_pack_first(value, &cursor, &buffer, &capacity);
+    size_t len = chunk_pack_first(value, &cursor, &buffer, &capacity);
     while (len > 0) {
         RedisModule_SaveStringBuffer(rdb, (const char *)buffer, len);
-        len = session_pack(value, &cursor, &buffer, &capacity);
+        len = chunk_pack(value, &cursor, &buffer, &capacity);
     }
     memory.free(buffer);
 }

@@ -38,8 +38,8 @@ enum error slots_serve(RedisModuleCtx *ctx, const char *name, size_t name_len) {
     return answer(RedisModule_Call(ctx, SLOTS_PROBE, "b", name, name_len));
 }
 
-/* A slot that is arriving takes one name that is not there, but not two of them. The name in braces is
- * of the same slot. Most names that START draws are of other nodes: they take one call. */
+/* A slot that is arriving takes one name that is not there, but not two of them. The name in braces
+ * is of the same slot. Most names that START draws are of other nodes: they take one call. */
 enum error slots_serve_new(RedisModuleCtx *ctx, const char *name, size_t name_len) {
     enum error error = slots_serve(ctx, name, name_len);
     if (error != ERROR_NONE) return error;

@@ -58,8 +58,8 @@ static int on_gone(RedisModuleCtx *ctx, int type, const char *event, RedisModule
 void stats_load(RedisModuleCtx *ctx) {
     if (RedisModule_RegisterInfoFunc) RedisModule_RegisterInfoFunc(ctx, show);
     if (!RedisModule_SubscribeToKeyspaceEvents) return;
-    /* Before Valkey 9 a client whose MOVE or COPY meets an expired key is left in the other database
-     * when a module listens to expiry (seen on 8.1.1): a counter is not worth that. */
+    /* Before Valkey 9 a client whose MOVE or COPY meets an expired key is left in the other
+     * database when a module listens to expiry (seen on 8.1.1): a counter is not worth that. */
     bool safe = !server_is_valkey() || server_version() >= 0x00090000;
     int events = REDISMODULE_NOTIFY_EVICTED | (safe ? REDISMODULE_NOTIFY_EXPIRED : 0);
     RedisModule_SubscribeToKeyspaceEvents(ctx, events, on_gone);

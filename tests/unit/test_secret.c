@@ -166,8 +166,8 @@ static void make_neighbour(uint8_t *bytes, size_t len, size_t n) {
     if (n > 0) bytes[(n - 1) / 8] = (uint8_t)(1U << (n - 1) % 8);
 }
 
-/* With and without a rest behind the last 16 bytes; the lengths of tokens among them, and what is too
- * long for a name. */
+/* With and without a rest behind the last 16 bytes; the lengths of tokens among them, and what is
+ * too long for a name. */
 static const size_t lens[] = {0,  1,  2,  7,  8,   9,   15,  16,  17,  31,  32,  61,
                               63, 64, 83, 84, 125, 126, 127, 128, 129, 130, 150, 200};
 

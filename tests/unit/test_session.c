@@ -453,8 +453,8 @@ static struct session *renewed(struct session *session, struct random *random) {
         struct session_cursor cursor = {0};
         uint8_t *buffer = NULL;
         size_t capacity = 0, len;
-        while ((len = session_pack(session, &cursor, &buffer, &capacity)) > 0)
-            assert_true(session_unpack(copy, buffer, len));
+        while ((len = chunk_pack(session, &cursor, &buffer, &capacity)) > 0)
+            assert_true(chunk_unpack(copy, buffer, len));
         memory.free(buffer);
     }
     session_free(session);

@@ -335,7 +335,8 @@ static void a_verified_pair_is_remembered_and_verifies_again(void **state) {
     }
 }
 
-/* Made by hand, of a token whose signature is wrong: what it opens is opened without a signature. */
+/* Made by hand, of a token whose signature is wrong: what it opens is opened without a signature.
+ */
 static struct token_memory memory_of_forged(char forged[TOKEN_MAX_LEN], const struct form *form) {
     struct token_memory memory;
     memcpy(forged, form->example, form->len);

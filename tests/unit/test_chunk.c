@@ -1,5 +1,5 @@
 /*
- * test_pack.c - sessions as chunks of bytes, for files, and chunks that no session was packed into.
+ * test_chunk.c - sessions as chunks of bytes, for files, and chunks that no session was packed into.
  */
 #include "session_support.h"
 
@@ -10,9 +10,9 @@ static size_t pack_into(struct session *copy, const struct session *session) {
     struct session_cursor cursor = {0};
     uint8_t *buffer = NULL;
     size_t capacity = 0, len, chunks = 0;
-    while ((len = session_pack(session, &cursor, &buffer, &capacity)) > 0) {
+    while ((len = chunk_pack(session, &cursor, &buffer, &capacity)) > 0) {
         assert_true(capacity >= len);
-        assert_true(session_unpack(copy, buffer, len));
+        assert_true(chunk_unpack(copy, buffer, len));
         chunks++;
     }
     memory.free(buffer);
@@ -28,7 +28,7 @@ static void assert_packs_to(size_t (*pack)(const struct session *, struct sessio
     size_t capacity = 0;
     assert_int_equal(pack(session, &cursor, &buffer, &capacity), len);
     assert_memory_equal(buffer, bytes, len);
-    assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), 0);
+    assert_int_equal(chunk_pack(session, &cursor, &buffer, &capacity), 0);
     memory.free(buffer);
 }
 
@@ -54,7 +54,7 @@ static void any_number_of_payloads_packs_and_unpacks(void **state) {
 
 static void payloads_larger_than_a_chunk_pack_and_unpack(void **state) {
     (void)state;
-    static const size_t lens[] = {1, SESSION_CHUNK, 8000000, 3, SESSION_CHUNK - 12, 64000000, 1};
+    static const size_t lens[] = {1, CHUNK_BYTES, 8000000, 3, CHUNK_BYTES - 12, 64000000, 1};
     uint8_t *data = test_malloc(64000000);
     for (size_t i = 0; i < 64000000; i++) data[i] = (uint8_t)(i >> 8);
     struct session *session = session_create();
@@ -77,7 +77,7 @@ static void a_chunk_is_name_len_data_len_name_data_of_each_payload(void **state)
     struct session *session = session_create();
     put_text(session, "ab", "xyz");
     session_put(session, "c", 1, chunk + HEAD, DATA_LEN);
-    assert_packs_to(session_pack, session, chunk, sizeof chunk);
+    assert_packs_to(chunk_pack, session, chunk, sizeof chunk);
     session_free(session);
 }
 
@@ -95,12 +95,12 @@ static void the_first_chunk_begins_with_the_times_and_the_number_of_payloads(voi
     struct session *session = session_create();
     session->times = (struct session_times){0x07060504030201, INT64_MAX, UINT32_MAX};
     put_text(session, "n", "d");
-    assert_packs_to(session_pack_first, session, published_head, PUBLISHED_LEN);
+    assert_packs_to(chunk_pack_first, session, published_head, PUBLISHED_LEN);
 
     struct session *copy = session_create();
     uint32_t payloads;
     const uint8_t *chunk = fence_before_end(fence, published_head, PUBLISHED_LEN);
-    assert_true(session_unpack_first(copy, chunk, PUBLISHED_LEN, &payloads));
+    assert_true(chunk_unpack_first(copy, chunk, PUBLISHED_LEN, &payloads));
     assert_int_equal(payloads, 1);
     assert_int_equal(copy->times.created_ms, session->times.created_ms);
     assert_int_equal(copy->times.deadline_ms, session->times.deadline_ms);
@@ -114,8 +114,8 @@ static void a_session_without_payloads_is_a_head_alone(void **state) {
     (void)state;
     struct session *session = session_create();
     uint32_t payloads = 1;
-    assert_packs_to(session_pack_first, session, "\0\0\0\0", 4);
-    assert_true(session_unpack_first(session, (const uint8_t *)"\0\0\0\0", 4, &payloads));
+    assert_packs_to(chunk_pack_first, session, "\0\0\0\0", 4);
+    assert_true(chunk_unpack_first(session, (const uint8_t *)"\0\0\0\0", 4, &payloads));
     assert_int_equal(payloads, 0);
     session_free(session);
 }
@@ -126,7 +126,7 @@ static void a_first_chunk_cut_anywhere_but_behind_its_head_is_refused(void **sta
         struct session *session = session_create();
         uint32_t payloads;
         const uint8_t *chunk = fence_before_end(fence, published_head, len);
-        assert_int_equal(session_unpack_first(session, chunk, len, &payloads),
+        assert_int_equal(chunk_unpack_first(session, chunk, len, &payloads),
                          len == PUBLISHED_HEAD_LEN);
         session_free(session);
     }
@@ -136,8 +136,7 @@ static void a_first_chunk_cut_anywhere_but_behind_its_head_is_refused(void **sta
 static bool is_head(const char *head, size_t len) {
     struct session *session = session_create();
     uint32_t payloads;
-    bool accepted =
-        session_unpack_first(session, fence_before_end(fence, head, len), len, &payloads);
+    bool accepted = chunk_unpack_first(session, fence_before_end(fence, head, len), len, &payloads);
     session_free(session);
     return accepted;
 }
@@ -185,12 +184,12 @@ static bool are_one_chunk(size_t payload_len, size_t number_len) {
 static void a_chunk_ends_with_the_payload_that_fills_it(void **state) {
     (void)state;
     assert_true(are_one_chunk(4, 1));
-    assert_true(are_one_chunk(SESSION_CHUNK - 1, 3));
-    assert_false(are_one_chunk(SESSION_CHUNK, 3));
-    assert_false(are_one_chunk(SESSION_CHUNK + 1, 3));
+    assert_true(are_one_chunk(CHUNK_BYTES - 1, 3));
+    assert_false(are_one_chunk(CHUNK_BYTES, 3));
+    assert_false(are_one_chunk(CHUNK_BYTES + 1, 3));
 }
 
-/* Payloads of up to 99 bytes: a full chunk is over SESSION_CHUNK by less than one of them. */
+/* Payloads of up to 99 bytes: a full chunk is over CHUNK_BYTES by less than one of them. */
 static void every_chunk_but_the_last_is_full_and_none_is_fuller(void **state) {
     (void)state;
     enum { PAYLOAD_MAX = 2 + 4 + 99 };
@@ -201,9 +200,9 @@ static void every_chunk_but_the_last_is_full_and_none_is_fuller(void **state) {
     struct session_cursor cursor = {0};
     uint8_t *buffer = NULL;
     size_t capacity = 0, len;
-    while ((len = session_pack(session, &cursor, &buffer, &capacity)) > 0) {
-        assert_in_range(len, left < SESSION_CHUNK ? left : SESSION_CHUNK,
-                        SESSION_CHUNK + PAYLOAD_MAX - 1);
+    while ((len = chunk_pack(session, &cursor, &buffer, &capacity)) > 0) {
+        assert_in_range(len, left < CHUNK_BYTES ? left : CHUNK_BYTES,
+                        CHUNK_BYTES + PAYLOAD_MAX - 1);
         left -= len;
     }
     assert_int_equal(left, 0);
@@ -220,7 +219,7 @@ static void a_buffer_that_is_large_enough_is_kept(void **state) {
     uint8_t *buffer = own;
     size_t capacity = ENOUGH;
     struct session_cursor cursor = {0};
-    assert_int_equal(session_pack(session, &cursor, &buffer, &capacity), 10);
+    assert_int_equal(chunk_pack(session, &cursor, &buffer, &capacity), 10);
     assert_ptr_equal(buffer, own);
     assert_int_equal(capacity, ENOUGH);
     memory.free(buffer);
@@ -231,10 +230,10 @@ static void a_buffer_that_is_large_enough_is_kept(void **state) {
  * whole and packs to the same bytes again. */
 static bool unpacks(const uint8_t *chunk, size_t chunk_len) {
     struct session *session = session_create();
-    bool accepted = session_unpack(session, fence_before_end(fence, chunk, chunk_len), chunk_len);
+    bool accepted = chunk_unpack(session, fence_before_end(fence, chunk, chunk_len), chunk_len);
     assert_whole(session);
     assert_int_equal(session_memory(session), counted.bytes);
-    if (accepted) assert_packs_to(session_pack, session, chunk, chunk_len);
+    if (accepted) assert_packs_to(chunk_pack, session, chunk, chunk_len);
     session_free(session);
     return accepted;
 }
@@ -350,8 +349,8 @@ static void a_name_twice_is_refused_in_one_chunk_and_in_two(void **state) {
     assert_false(unpacks(chunk.bytes, chunk.len));
 
     struct session *session = session_create();
-    assert_true(session_unpack(session, chunk.bytes, chunk.ends[2]));
-    assert_false(session_unpack(session, chunk.bytes + chunk.ends[2], chunk.len - chunk.ends[2]));
+    assert_true(chunk_unpack(session, chunk.bytes, chunk.ends[2]));
+    assert_false(chunk_unpack(session, chunk.bytes + chunk.ends[2], chunk.len - chunk.ends[2]));
     assert_whole(session);
     session_free(session);
 }
@@ -368,7 +367,7 @@ static void a_name_twice_is_refused_in_a_table_too(void **state) {
         memcpy(chunk.bytes + chunk.len, &n, sizeof n);
         chunk.len += sizeof n;
         chunk.bytes[chunk.len++] = 'd';
-        assert_false(session_unpack(copy, chunk.bytes, chunk.len));
+        assert_false(chunk_unpack(copy, chunk.bytes, chunk.len));
     }
     session_free(session);
     session_free(copy);
@@ -409,7 +408,7 @@ static bool unpacks_of_nuls(uint32_t name_len, uint32_t data_len) {
     uint8_t *chunk = nuls.end - (head.len + name_len + data_len);
     memcpy(chunk, head.bytes, head.len);
     struct session *session = session_create();
-    bool accepted = session_unpack(session, chunk, (size_t)(nuls.end - chunk));
+    bool accepted = chunk_unpack(session, chunk, (size_t)(nuls.end - chunk));
     assert_int_equal(session_payloads(session), accepted);
     session_free(session);
     fence_free(nuls);
@@ -433,8 +432,8 @@ static void a_payload_more_than_a_session_may_have_is_refused(void **state) {
     append(&chunk, "a", "1");
     append(&chunk, "b", "2");
     struct session *session = session_of_numbers(100);
-    session->table->payloads = SESSION_PAYLOADS_MAX - 1;
-    assert_false(session_unpack(session, chunk.bytes, chunk.len));
+    session->spilled.table->payloads = SESSION_PAYLOADS_MAX - 1;
+    assert_false(chunk_unpack(session, chunk.bytes, chunk.len));
     assert_int_equal(session_payloads(session), SESSION_PAYLOADS_MAX);
     assert_text(session, "a", "1");
     assert_false(has(session, "b", 1));
