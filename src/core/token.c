@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "pairhash.h"
 #include "secret.h"
 #include "slot.h"
 
@@ -30,7 +31,7 @@ static const struct layout {
 
 _Static_assert(TOKEN_V1_LEN == VERSION_LEN + 16 + 1 + 64, "the parts of v1");
 _Static_assert(TOKEN_V2_LEN == VERSION_LEN + 22 + 1 + 32 + SLOT_PAD_LEN, "the parts of v2");
-_Static_assert(TOKEN_MAX_LEN <= SECRET_NAME_MAX, "a token can be hashed");
+_Static_assert(TOKEN_MAX_LEN <= PAIRHASH_NAME_MAX, "a token can be hashed");
 
 static const char id_alphabet[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 static const char hex_alphabet[] = "0123456789abcdef";
@@ -128,9 +129,9 @@ enum error token_verify(const char *token, size_t len, const void *sign_key, siz
 
 enum error token_verify_once(struct token_memory *remembered, const char *token, size_t len,
                              const void *sign_key, size_t sign_key_len) {
-    if (len > SECRET_NAME_MAX) return ERROR_TOKEN_FORM;
+    if (len > PAIRHASH_NAME_MAX) return ERROR_TOKEN_FORM;
     struct token_memory now;
-    secret_pair_hash(now.pair, sign_key, sign_key_len, token, len);
+    pairhash(now.pair, sign_key, sign_key_len, token, len);
     /* Without a branch between the halves: the time does not tell which one differs. */
     if (((now.pair[0] ^ remembered->pair[0]) | (now.pair[1] ^ remembered->pair[1])) == 0)
         return ERROR_NONE;

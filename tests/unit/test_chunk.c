@@ -1,5 +1,6 @@
 /*
- * test_chunk.c - sessions as chunks of bytes, for files, and chunks that no session was packed into.
+ * test_chunk.c - sessions as chunks of bytes, for files, and chunks that no session was packed
+ * into.
  */
 #include "session_support.h"
 

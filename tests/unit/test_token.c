@@ -3,6 +3,7 @@
  */
 #include "support.h"
 
+#include "pairhash.h"
 #include "secret.h"
 #include "slot.h"
 #include "token.h"
@@ -342,7 +343,7 @@ static struct token_memory memory_of_forged(char forged[TOKEN_MAX_LEN], const st
     memcpy(forged, form->example, form->len);
     forged[form->dot_at + 1] = '0';
     assert_int_equal(token_verify(forged, form->len, SIGN_KEY), ERROR_SIGNATURE);
-    secret_pair_hash(memory.pair, SIGN_KEY, forged, form->len);
+    pairhash(memory.pair, SIGN_KEY, forged, form->len);
     return memory;
 }
 
