@@ -13,7 +13,7 @@ usage() {
 bootstrap.sh: bring what SessionGate needs to be built, run and tested
 
     ./bootstrap.sh                   to build and run: compiler, CMake, libsodium, a Redis server
-    ./bootstrap.sh --package         all that, and what ./package.sh needs
+    ./bootstrap.sh --package         all that, and what packaging/build needs
     ./bootstrap.sh --tests           all that, and what ./test.sh needs: clang, cmocka, pytest, ...
     ./bootstrap.sh --image           all that, and what tests/image needs: buildah, debootstrap
     ./bootstrap.sh --header PATH     take PATH as redismodule.h (Redis 7.0 or later)

@@ -1,4 +1,4 @@
-"""The packages of ./package.sh and `cmake --install`: what is in them, and that it works when installed."""
+"""The packages of packaging/build and `cmake --install`: what is in them, and that it works when installed."""
 
 import contextlib
 import re
@@ -24,7 +24,7 @@ def run(*command):
 @pytest.fixture(scope="module")
 def packages():
     """The paths of the .deb and of the .tar.gz, just built."""
-    said = run("./package.sh")
+    said = run("packaging/build")
     deb, archive = re.findall(r"^built (.*)$", said, re.M)
     return TOP / deb, TOP / archive
 
