@@ -1,4 +1,4 @@
-"""build.sh, run.sh and bench/run: what they do with wrong arguments, missing things and a terminal's signals."""
+"""build.sh, run.sh and bench/run: wrong arguments, missing things, and what a terminal sends."""
 
 import contextlib
 import fcntl
@@ -38,7 +38,7 @@ def said(*command, user=None, **environment):
     """(status, what it printed) of a command that is run in the top directory."""
     if user:
         command = ["setpriv", "--reuid", user, "--clear-groups", *command]
-    done = subprocess.run(command, cwd=TOP, text=True, stdin=subprocess.DEVNULL,
+    done = subprocess.run(command, cwd=TOP, text=True, timeout=120, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           env={**os.environ, **environment})
     return done.returncode, done.stdout
@@ -79,18 +79,18 @@ as_nobody = pytest.mark.skipif(os.geteuid() != 0, reason="root alone can become 
 
 
 @as_nobody
-def test_build_sh_says_in_one_sentence_that_root_made_its_directory(place):
-    (place / "out").mkdir()
-    status, printed = said("./build.sh", "--dir", place / "out", user="nobody")
+def test_build_sh_says_in_one_sentence_that_root_made_its_directory(tree):
+    (tree / "out").mkdir()
+    status, printed = said(tree / "build.sh", "--dir", tree / "out", user="nobody")
     assert status == 1 and re.fullmatch("build.sh: .*chown -R nobody .* --dir DIR\n", printed)
 
 
 @as_nobody
-def test_build_sh_says_in_one_sentence_that_root_built_in_its_directory(place):
-    (place / "out").mkdir()
-    (place / "out").chmod(0o777)
-    (place / "out" / "CMakeCache.txt").touch()
-    status, printed = said("./build.sh", "--dir", place / "out", user="nobody")
+def test_build_sh_says_in_one_sentence_that_root_built_in_its_directory(tree):
+    (tree / "out").mkdir()
+    (tree / "out").chmod(0o777)
+    (tree / "out" / "CMakeCache.txt").touch()
+    status, printed = said(tree / "build.sh", "--dir", tree / "out", user="nobody")
     assert status == 1 and re.fullmatch("build.sh: .*chown -R nobody .* --dir DIR\n", printed)
 
 
@@ -143,16 +143,16 @@ def test_bench_refuses_a_wrong_argument_without_installing_or_building(bare_tree
 # run.sh ------------------------------------------------------------------------------------------
 
 class Terminal:
-    """run.sh in a terminal of its own, which signals what it runs when Ctrl-C is typed."""
+    """A command in a terminal of its own, which signals it when Ctrl-C is typed."""
 
-    def __init__(self, *arguments, script=TOP / "run.sh"):
+    def __init__(self, *command):
         self.keyboard, screen = pty.openpty()
 
         def take_terminal():
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
             # A test that runs in a shell's background ignores it, and what it starts would, too.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-        self.process = subprocess.Popen([script, *map(str, arguments)], stdin=screen, stdout=screen,
+        self.process = subprocess.Popen(list(map(str, command)), stdin=screen, stdout=screen,
                                         stderr=screen, start_new_session=True,
                                         preexec_fn=take_terminal)
         os.close(screen)
@@ -191,11 +191,19 @@ class Terminal:
 
 
 @pytest.fixture
-def run_sh():
+def script(tree):
+    """The run.sh of a tree that is built: its build.sh finds nothing to do."""
+    (tree / "build.sh").write_text("#!/bin/sh\n")
+    (tree / "build" / "sessiongate.so").symlink_to(TOP / "build" / "sessiongate.so")
+    return tree / "run.sh"
+
+
+@pytest.fixture
+def run_sh(script):
     """Starts run.sh in a terminal: run_sh("--port", 7000). All are stopped after the test."""
     with contextlib.ExitStack() as running:
-        def run(*arguments, **options):
-            terminal = Terminal(*arguments, **options)
+        def run(*arguments):
+            terminal = Terminal(script, *arguments)
             running.callback(terminal.close)
             return terminal
         yield run
@@ -204,7 +212,8 @@ def run_sh():
 @pytest.fixture
 def busy():
     """Makes the machine so busy that processes wait for their turn."""
-    loads = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2 * os.cpu_count())]
+    loads = [subprocess.Popen(["sh", "-c", "while :; do :; done"])
+             for _ in range(2 * os.cpu_count())]
     yield
     for load in loads:
         load.kill()
@@ -252,21 +261,19 @@ def test_ctrl_c_while_the_server_starts_leaves_none_behind(run_sh, port, tmp_pat
 
 
 def test_a_server_keeps_its_data_in_a_directory_of_its_port(tree, run_sh, port):
-    # The tree is another, so that what somebody runs in this one is not touched.
-    (tree / "build.sh").write_text(f"#!/bin/sh\nln -sf {TOP}/build/sessiongate.so {tree}/build/\n")
-    run = run_sh("--port", port, script=tree / "run.sh")
+    run = run_sh("--port", port)
     run.wait_ready()
     assert f"are in {tree}/build/run/{port}. Ctrl-C" in run.printed
     assert (tree / "build" / "run" / str(port) / "server.log").exists()
 
 
 def test_a_directory_that_a_server_uses_is_refused_and_that_server_is_not_disturbed(
-        run_sh, port, tmp_path):
+        script, run_sh, port, tmp_path):
     run_sh("--port", port, "--dir", tmp_path).wait_ready()
     client = redis.Redis(port=port)
     token = start(client)
     another = Port()
-    status, printed = said("./run.sh", "--port", str(another.number), "--dir", tmp_path)
+    status, printed = said(script, "--port", str(another.number), "--dir", tmp_path)
     another.release()
     assert status == 1
     assert re.fullmatch(f"run.sh: another server uses {tmp_path}: .*--dir\n", printed)
@@ -274,43 +281,52 @@ def test_a_directory_that_a_server_uses_is_refused_and_that_server_is_not_distur
 
 
 def test_a_directory_is_refused_while_its_server_lives_though_its_run_sh_was_killed(
-        run_sh, port, tmp_path):
+        script, run_sh, port, tmp_path):
     run = run_sh("--port", port, "--dir", tmp_path)
     run.wait_ready()
     run.process.kill()
     run.process.wait()
     client = redis.Redis(port=port)
     another = Port()
-    status, printed = said("./run.sh", "--port", str(another.number), "--dir", tmp_path)
+    status, printed = said(script, "--port", str(another.number), "--dir", tmp_path)
     another.release()
     assert status == 1 and "another server uses" in printed
     client.shutdown()
 
 
-def test_a_server_that_does_not_start_shows_what_it_logged_and_not_what_was_there(port, tmp_path):
-    log = tmp_path / "server.log"
-    log.write_text("a reason of yesterday\n")
+def test_a_server_that_does_not_start_shows_what_it_logged_and_not_what_was_there(
+        script, port, tmp_path):
+    (tmp_path / "server.log").write_text("a reason of yesterday\n")
     (tmp_path / "appendonlydir").write_text("not a directory")
-    status, printed = said("./run.sh", "--port", str(port), "--dir", tmp_path)
-    assert status == 1 and "did not start" in printed
+    status, printed = said(script, "--port", str(port), "--dir", tmp_path)
+    assert status == 1 and re.search("^run.sh: the server did not start.*above", printed, re.M)
     assert "appendonlydir" in printed and "yesterday" not in printed
 
-    ends = tmp_path / "ends-server"
-    ends.write_text("#!/bin/sh\nexit 3\n")
-    ends.chmod(0o755)
-    status, printed = said("./run.sh", "--port", str(port), "--dir", tmp_path, "--server", ends)
-    assert (status, printed) == (1, "run.sh: the server did not start (status 3), and logged nothing\n")
+
+@pytest.fixture
+def another_server(tmp_path):
+    """A server of another name, that ends at once."""
+    server = tmp_path / "another-server"
+    server.write_text("#!/bin/sh\nexit 3\n")
+    server.chmod(0o755)
+    return server
 
 
-def test_another_server_needs_no_redis_of_debian(tree, port, tmp_path):
-    bootstrap = tree / "bootstrap.sh"
-    bootstrap.write_text(bootstrap.read_text().replace("command -v redis-", "false "))
-    (tree / "build.sh").write_text("#!/bin/sh\n")
-    nothing = tmp_path / "no-such-server"
-    status, printed = said(tree / "run.sh", "--port", str(port), "--server", nothing)
-    assert (status, printed) == (1, f"run.sh: there is no server '{nothing}'\n")
-    ends = tmp_path / "ends-server"
-    ends.write_text("#!/bin/sh\nexit 3\n")
-    ends.chmod(0o755)
-    status, printed = said(tree / "run.sh", "--port", str(port), "--server", ends)
-    assert (status, printed) == (1, "run.sh: the server did not start (status 3), and logged nothing\n")
+def test_a_server_that_logged_nothing_shows_nothing_of_the_log_that_was_there(
+        script, port, tmp_path, another_server):
+    (tmp_path / "server.log").write_text("a reason of yesterday\n")
+    status, printed = said(script, "--port", str(port), "--dir", tmp_path,
+                           "--server", another_server)
+    assert status == 1
+    assert printed == "run.sh: the server did not start (status 3), and logged nothing\n"
+
+
+def test_another_server_needs_no_redis_of_debian(script, tree, port, tmp_path, another_server):
+    bootstrap = (tree / "bootstrap.sh").read_text()
+    assert bootstrap.count("command -v redis-") == 2
+    (tree / "bootstrap.sh").write_text(bootstrap.replace("command -v redis-", "false "))
+    status, printed = said(script, "--port", str(port), "--server", another_server)
+    assert status == 1 and printed.startswith("run.sh: the server did not start (status 3)")
+    missing = tmp_path / "missing-server"
+    status, printed = said(script, "--port", str(port), "--server", missing)
+    assert (status, printed) == (1, f"run.sh: there is no server '{missing}'\n")
