@@ -1,4 +1,4 @@
-"""Loading the module where its name is taken: the log says why not, and who has the name goes on."""
+"""Loading the module where its name is taken: the log says why not, and the first one stays."""
 
 import shutil
 import subprocess
@@ -47,5 +47,6 @@ def test_another_module_of_that_name_keeps_it(make_server, module, tmp_path):
     server = make_server(module=another)
     assert error_code(server.client().execute_command, "MODULE", "LOAD", str(module))
     assert TAKEN in server.log()
-    [kept] = [loaded for loaded in server.client().module_list() if loaded[b"name"] == b"sessiongate"]
+    [kept] = [loaded for loaded in server.client().module_list()
+              if loaded[b"name"] == b"sessiongate"]
     assert kept[b"ver"] == 1
