@@ -63,11 +63,11 @@ show() {
 
 transcript() {
     printf '\nA session, from its start to its end:\n\n'
-    show "token=\$($cli -p $port SESSIONGATE.START my-secret-sign-key 3600)" &&
-        show "echo \$token" &&
-        show "$cli -p $port SESSIONGATE.PSET my-secret-sign-key \$token greeting 'Hello, Ada'" &&
-        show "$cli -p $port SESSIONGATE.PGET my-secret-sign-key \$token greeting" &&
-        show "$cli -p $port SESSIONGATE.END my-secret-sign-key \$token"
+    show "token=\$($cli -p $port SESSIONGATE.START my-secret-sign-key 3600)"
+    show "echo \$token"
+    show "$cli -p $port SESSIONGATE.PSET my-secret-sign-key \$token greeting 'Hello, Ada'"
+    show "$cli -p $port SESSIONGATE.PGET my-secret-sign-key \$token greeting"
+    show "$cli -p $port SESSIONGATE.END my-secret-sign-key \$token"
 }
 
 # Whether it is our server that serves there.
@@ -76,10 +76,22 @@ answers() {
         $("$cli" -p "$port" INFO server 2>/dev/null) == *"process_id:$pid"$'\r'* ]]
 }
 
+# Fails if the server ends before it serves.
+greet() {
+    until answers; do
+        kill -0 "$pid" 2>/dev/null || return 1
+        sleep 0.1
+    done
+    printf '%s listens on 127.0.0.1:%s with SessionGate.\n' "$(basename "$server")" "$port"
+    transcript || true
+    printf '\nThe data and the log (server.log) are in %s. Ctrl-C stops the server.\n' "$dir"
+}
+
 # Tells the server to stop, by one signal whatever comes: at a second one it may end at once, unsaved.
 stop() {
     trap : HUP INT QUIT TERM
     stopping=yes
+    [[ -z $greeter ]] || kill "$greeter" 2>/dev/null || true
     if [[ -n $pid && $told == no ]]; then
         told=yes
         kill -TERM "$pid" 2>/dev/null || true
@@ -114,32 +126,24 @@ log=$dir/server.log
 logged_before=$(stat -c %s "$log" 2>/dev/null || echo 0)
 
 # A terminal signals all processes of our session: the server has one of its own.
-pid='' stopping=no told=no
+pid='' greeter='' stopping=no told=no
 trap stop EXIT HUP INT QUIT TERM
 setsid "$server" --port "$port" --bind 127.0.0.1 --dir "$dir" --logfile "$log" --appendonly yes \
     --loadmodule "$top/build/sessiongate.so" </dev/null &
 pid=$!
+greet &
+greeter=$!
 [[ $stopping == no ]] || stop # the signal came before there was a pid
 
-until answers; do
-    kill -0 "$pid" 2>/dev/null || break
-    sleep 0.1 || true
-done
-if kill -0 "$pid" 2>/dev/null && [[ $stopping == no ]]; then
-    printf '%s listens on 127.0.0.1:%s with SessionGate.\n' "$(basename "$server")" "$port"
-    transcript || true
-    [[ $stopping == yes ]] ||
-        printf '\nThe data and the log (server.log) are in %s. Ctrl-C stops the server.\n' "$dir"
-    served=yes
-fi
-
-# A signal ends a wait, not the server, which takes its time to save.
+# From here on this waits and nothing else: Bash 5.2 stumbles over a signal while it expands a $( ). A signal
+# ends a wait, not the server, which takes its time to save.
 while kill -0 "$pid" 2>/dev/null; do wait "$pid" || true; done
-status=0
+status=0 served=yes
 wait "$pid" || status=$?
-pid=''
+wait "$greeter" || served=no
+pid='' greeter=''
 
-if [[ $stopping == no && -z ${served:-} ]]; then
+if [[ $stopping == no && $served == no ]]; then
     said=$(tail -c "+$((logged_before + 1))" "$log" 2>/dev/null | tail -n 20) || true
     [[ -n $said ]] || fail "the server did not start (status $status), and logged nothing"
     printf '%s\n' "$said" >&2
