@@ -39,7 +39,7 @@ __attribute__((visibility("default"))) int RedisModule_OnLoad(RedisModuleCtx *ct
                                                               RedisModuleString **argv, int argc) {
     if (RedisModule_Init(ctx, MODULE_NAME, SESSIONGATE_VERSION_NUMBER, REDISMODULE_APIVER_1) !=
         REDISMODULE_OK)
-        return REDISMODULE_ERR;
+        return fail(ctx, "a module named " MODULE_NAME " is loaded already");
     if (!RedisModule_GetContextFlags) return fail(ctx, "SessionGate needs Redis 4.0.3 or later");
     if (!secret_start()) return fail(ctx, "libsodium could not be started");
     memory = (struct memory){RedisModule_Alloc, RedisModule_Realloc, RedisModule_Free};

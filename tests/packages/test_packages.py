@@ -1,4 +1,4 @@
-"""The packages of ./package.sh and `cmake --install`: what is in them, and that it works when installed."""
+"""The packages of packaging/build and `cmake --install`: what is in them, and that it works when installed."""
 
 import contextlib
 import re
@@ -24,7 +24,7 @@ def run(*command):
 @pytest.fixture(scope="module")
 def packages():
     """The paths of the .deb and of the .tar.gz, just built."""
-    said = run("./package.sh")
+    said = run("packaging/build")
     deb, archive = re.findall(r"^built (.*)$", said, re.M)
     return TOP / deb, TOP / archive
 
@@ -238,3 +238,16 @@ def test_cmake_installs_a_module_and_a_configuration_that_loads_it(copy):
     """
     with served_on_a_copy(script) as client:
         live_through_a_session(client)
+
+
+def test_cmake_installs_everything_below_the_prefix_that_it_is_given(make_server, tmp_path):
+    prefix = tmp_path / "prefix"
+    run("cmake", "--install", "build", "--prefix", prefix)
+    installed = (TOP / "build" / "install_manifest.txt").read_text().split("\n")
+    conf = prefix / "etc" / "redis" / "sessiongate.conf"
+    assert str(conf) in installed
+    assert [path for path in installed if not path.startswith(f"{prefix}/")] == []
+    assert f"include {conf}\n" in conf.read_text()
+    server = make_server(module=None, include=conf)
+    live_through_a_session(server.client())
+    assert f"{prefix}/lib/redis/modules/sessiongate.so" in server.log()
