@@ -74,6 +74,7 @@ python3         test -x /usr/bin/python3
 python3-pytest  python_has pytest
 python3-pytest-xdist  python_has xdist
 python3-redis   python_has redis
+python3-venv    /usr/bin/python3 -c "import ensurepip"
 shellcheck
 valgrind
 lintian

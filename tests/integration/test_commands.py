@@ -1,5 +1,6 @@
 """The six commands: what they answer, which error comes first, and what a refused call leaves."""
 
+import hashlib
 import random
 import time
 
@@ -152,7 +153,18 @@ def test_a_sign_key_may_be_any_bytes(r, sign_key):
     assert end(r, token, sign_key) == b"OK"
 
 
-def test_a_key_longer_than_a_block_is_not_its_hash(r):
+@pytest.mark.parametrize("sign_key, same", [
+    (b"key", b"key\0"), (b"key\0", b"key" + b"\0" * 61), (b"k" * 65, hashlib.sha256(b"k" * 65).digest())],
+    ids=["NULs behind it", "up to 64 bytes", "over 64 bytes"])
+def test_sign_keys_that_are_one_key_of_hmac_are_one(r, sign_key, same):
+    token = start(r, sign_key)
+    assert pset(r, token, b"n", b"d", same) == b"OK"
+    assert pget(r, token, b"n", sign_key) == b"d"
+    for other in (b"\0" + sign_key, sign_key + b"\0" * 61 + b"x"):
+        assert error_code(pget, r, token, b"n", other) == "BADSIGNATURE"
+
+
+def test_a_key_longer_than_a_block_is_not_cut(r):
     """RFC 2104 hashes keys of more than 64 bytes first; it does not cut them."""
     long = b"x" * 65
     token = start(r, long, 60)
