@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "config.h"
 #include "memory.h"
+#include "owner.h"
 #include "secret.h"
 #include "slots.h"
 #include "stats.h"
@@ -45,7 +46,7 @@ __attribute__((visibility("default"))) int RedisModule_OnLoad(RedisModuleCtx *ct
     memory = (struct memory){RedisModule_Alloc, RedisModule_Realloc, RedisModule_Free};
     set_options(ctx);
     slots_start(ctx);
-    if (!type_register(ctx) || !alias_register(ctx))
+    if (!type_register(ctx) || !alias_register(ctx) || !owner_register(ctx))
         return fail(ctx, "a data type could not be registered");
     if (!commands_register(ctx)) return fail(ctx, "a command could not be registered");
     if (!config_load(ctx, argv, argc)) return fail(ctx, "the module's configuration is wrong");

@@ -34,19 +34,19 @@ static enum error why_missing(RedisModuleKey *key) {
 /* A successor that is not here although its alias is: while their slot moves key by key it may be
  * on the other node, which only the server can tell. */
 static enum error why_successor_missing(struct call *call) {
-    /* A replica takes no write, which the probe is, and knows nothing of slots that move. */
-    if (!slots_exist() || RedisModule_GetContextFlags(call->ctx) & REDISMODULE_CTX_FLAGS_SLAVE)
-        return ERROR_NO_SESSION;
+    if (!slots_exist()) return ERROR_NO_SESSION;
+    bool is_replica = RedisModule_GetContextFlags(call->ctx) & REDISMODULE_CTX_FLAGS_SLAVE;
     RedisModuleString *alias = call->names[call->names_len - 2];
-    return slots_serve_both(call->ctx, alias, call_token(call)) == ERROR_NO_SLOT ? ERROR_TRY_AGAIN
-                                                                                 : ERROR_NO_SESSION;
+    enum error error = is_replica ? slots_serve_reads(call->ctx, alias, call_token(call))
+                                  : slots_serve_both(call->ctx, alias, call_token(call));
+    return error == ERROR_NO_SLOT ? ERROR_TRY_AGAIN : ERROR_NO_SESSION;
 }
 
 /* Goes on to the successor of an alias, and to the successor's if that was rotated too. */
 static void follow(struct call *call, struct alias *alias, int mode) {
     struct bytes successor;
     call->missing = ERROR_NO_SESSION;
-    while (alias && call_aliases(call) < CALL_ALIASES_MAX) {
+    while (alias && call_aliases(call).len < CALL_ALIASES_MAX) {
         successor = (struct bytes){.at = alias->successor, .len = alias->successor_len};
         struct bytes name = server_bytes(call_token(call));
         /* No command may open a key of another slot; only a renamed alias has one there. */
@@ -84,12 +84,11 @@ bool call_begin(struct call *call, RedisModuleCtx *ctx, RedisModuleString **argv
 
 /* The key is looked up before the token is verified, since it remembers what it was verified for;
  * the error of a bad token does not depend on what was found. */
-bool call_open(struct call *call, RedisModuleCtx *ctx, RedisModuleString **argv, int mode) {
-    if (!call_begin(call, ctx, argv)) return false;
-    struct bytes token = server_bytes(argv[2]);
+bool call_open_token(struct call *call, RedisModuleString *arg, int mode) {
+    struct bytes token = server_bytes(arg);
     struct bytes sign_key = call->sign_key;
-    call->names[call->names_len++] = argv[2];
-    if (token_may_be(token.at, token.len)) call->key = RedisModule_OpenKey(ctx, argv[2], mode);
+    call->names[call->names_len++] = arg;
+    if (token_may_be(token.at, token.len)) call->key = RedisModule_OpenKey(call->ctx, arg, mode);
     call->session = type_session(call->key);
     if (call->session) {
         call->error = token_verify_once(&call->session->verified, token.at, token.len, sign_key.at,
@@ -108,6 +107,10 @@ bool call_open(struct call *call, RedisModuleCtx *ctx, RedisModuleString **argv,
     return true;
 }
 
+bool call_open(struct call *call, RedisModuleCtx *ctx, RedisModuleString **argv, int mode) {
+    return call_begin(call, ctx, argv) && call_open_token(call, argv[2], mode);
+}
+
 bool call_requires_session(struct call *call) {
     return call->session || call_error(call, call->missing);
 }
@@ -123,6 +126,10 @@ bool call_check_number(struct call *call, RedisModuleString *arg, long long min,
 
 bool call_check_ttl(struct call *call, RedisModuleString *arg, long long *ttl) {
     return call_check_number(call, arg, 0, config.max_ttl, ERROR_TTL, ttl);
+}
+
+bool call_check_owner(struct call *call, RedisModuleString *arg, struct bytes *owner) {
+    return check_bytes(call, arg, SESSION_OWNER_MAX, ERROR_OWNER, owner);
 }
 
 bool call_check_name(struct call *call, RedisModuleString *arg, struct bytes *name) {
@@ -179,26 +186,21 @@ void call_key_changed(RedisModuleCtx *ctx, RedisModuleString *key, const char *e
     RedisModule_NotifyKeyspaceEvent(ctx, REDISMODULE_NOTIFY_MODULE, event, key);
 }
 
-void call_changed_all(struct call *call, const char *event) {
+void call_changed(struct call *call, const char *event) {
     RedisModule_CloseKey(call->key);
     call->key = NULL;
     call->session = NULL;
     call_key_changed(call->ctx, call_token(call), event);
-    for (size_t i = 0; i < call_aliases(call) && server_signals_explicitly(); i++)
-        RedisModule_SignalModifiedKey(call->ctx, call->names[i]);
-}
-
-/* Replicas have caching clients too, which know the session by the alias. */
-void call_changed(struct call *call, const char *event) {
-    if (call_aliases(call) > 0 && server_signals_explicitly())
-        effects_signal(call->ctx, call->names, call_aliases(call));
-    call_changed_all(call, event);
+    struct strings aliases = call_aliases(call);
+    for (size_t i = 0; i < aliases.len && server_signals_explicitly(); i++)
+        RedisModule_SignalModifiedKey(call->ctx, aliases.at[i]);
 }
 
 void call_remove_aliases(struct call *call) {
-    for (size_t i = 0; i < call_aliases(call); i++) {
+    struct strings aliases = call_aliases(call);
+    for (size_t i = 0; i < aliases.len; i++) {
         RedisModuleKey *alias =
-            RedisModule_OpenKey(call->ctx, call->names[i], REDISMODULE_READ | REDISMODULE_WRITE);
+            RedisModule_OpenKey(call->ctx, aliases.at[i], REDISMODULE_READ | REDISMODULE_WRITE);
         type_remove(alias);
         RedisModule_CloseKey(alias);
     }

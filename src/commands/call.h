@@ -20,6 +20,7 @@
 #ifndef SESSIONGATE_CALL_H
 #define SESSIONGATE_CALL_H
 
+#include "effects.h"
 #include "error.h"
 #include "server.h"
 #include "session.h"
@@ -52,9 +53,9 @@ static inline RedisModuleString *call_token(const struct call *call) {
     return call->names[call->names_len - 1];
 }
 
-/* How many aliases led to it: the first so many of `names`. */
-static inline size_t call_aliases(const struct call *call) {
-    return call->names_len - 1;
+/* The aliases that led to it. */
+static inline struct strings call_aliases(struct call *call) {
+    return (struct strings){call->names, call->names_len - 1};
 }
 
 /* The modes to open a call with. */
@@ -66,9 +67,12 @@ int call_write_mode(void);
 __attribute__((warn_unused_result)) bool call_open(struct call *call, RedisModuleCtx *ctx,
                                                    RedisModuleString **argv, int mode);
 
-/* Begins <command> <sign_key> ... where no key is to be opened; as call_open otherwise. */
+/* The same in two steps: begins <command> <sign_key> ..., and opens a token. A command without a
+ * token takes the first alone. */
 __attribute__((warn_unused_result)) bool call_begin(struct call *call, RedisModuleCtx *ctx,
                                                     RedisModuleString **argv);
+__attribute__((warn_unused_result)) bool call_open_token(struct call *call,
+                                                         RedisModuleString *token, int mode);
 
 /* Notes the error; false, so that a check can return it. */
 bool call_error(struct call *call, enum error error);
@@ -79,6 +83,7 @@ __attribute__((warn_unused_result)) bool call_requires_session(struct call *call
 /* Each checks an argument and takes its value. A known name is one to read or delete: a limit that
  * was lowered does not hide what was set before. */
 bool call_check_ttl(struct call *call, RedisModuleString *arg, long long *ttl);
+bool call_check_owner(struct call *call, RedisModuleString *arg, struct bytes *owner);
 bool call_check_name(struct call *call, RedisModuleString *arg, struct bytes *name);
 bool call_check_known_name(struct call *call, RedisModuleString *arg, struct bytes *name);
 bool call_check_data(struct call *call, RedisModuleString *arg, struct bytes *data);
@@ -102,13 +107,9 @@ bool call_check_room(struct call *call, RedisModuleString **payloads, int payloa
 __attribute__((warn_unused_result)) bool call_change(struct call *call);
 
 /* To be called last, with the effect sent: WATCH, client-side caches and listeners hear of it,
- * those of the aliases too that the call came through, on replicas as well. The listeners may be
- * other modules that delete the session at once: it is not used from here on, and its key is
- * closed. */
+ * those of the aliases too that the call came through. The listeners may be other modules that
+ * delete the session at once: it is not used from here on, and its key is closed. */
 void call_changed(struct call *call, const char *event);
-
-/* The same where the effect itself was of the aliases too. */
-void call_changed_all(struct call *call, const char *event);
 
 /* Deletes the aliases that the call came through. */
 void call_remove_aliases(struct call *call);

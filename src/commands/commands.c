@@ -47,17 +47,18 @@ static const RedisModuleCommandInfoVersion info_version = {
 #define SECONDS_OF(option_name, option) \
     ARG(option_name, INTEGER, .token = (option), OPTIONAL)
 #define MAXTTL SECONDS_OF("max_ttl", "MAXTTL")
+#define OWNER {.arg = {.name = "owner", .type = REDISMODULE_ARG_TYPE_KEY, .key_spec_index = 0}}
 #define PAYLOADS ARG("payloads", BLOCK, .token = "PAYLOADS", OPTIONAL, \
                      OF(ARG("count", INTEGER, 0), PAYLOAD))
 
-#define KEY_RANGE(first, count, key_flags) \
-    {.flags = (key_flags), \
-     .begin_search_type = REDISMODULE_KSPEC_BS_INDEX, \
-     .bs.index.pos = (first), \
-     .find_keys_type = REDISMODULE_KSPEC_FK_RANGE, \
-     .fk.range = {.lastkey = (count) - 1, .keystep = 1, .limit = 0}}
 #define KEYS(first, count, key_flags) \
-    (RedisModuleCommandKeySpec[]){KEY_RANGE(first, count, key_flags), {0}}
+    (RedisModuleCommandKeySpec[]){ \
+        {.flags = (key_flags), \
+         .begin_search_type = REDISMODULE_KSPEC_BS_INDEX, \
+         .bs.index.pos = (first), \
+         .find_keys_type = REDISMODULE_KSPEC_FK_RANGE, \
+         .fk.range = {.lastkey = (count) - 1, .keystep = 1, .limit = 0}}, \
+        {0}}
 #define READS KEYS(2, 1, REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS)
 #define UPDATES KEYS(2, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE)
 #define TAKES KEYS(2, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE)
@@ -65,10 +66,7 @@ static const RedisModuleCommandInfoVersion info_version = {
 #define INSERTS KEYS(2, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_INSERT)
 #define REMOVES KEYS(2, 1, REDISMODULE_CMD_KEY_RM | REDISMODULE_CMD_KEY_DELETE)
 #define ALL 0 /* as a count: up to the last argument */
-#define CHANGED (REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE)
-#define REPLAYS(count) KEYS(1, count, CHANGED)
-#define REPLAYS_ROTATE \
-    (RedisModuleCommandKeySpec[]){KEY_RANGE(1, 2, CHANGED), KEY_RANGE(7, ALL, CHANGED), {0}}
+#define REPLAYS(count) KEYS(1, count, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE)
 
 #define INTERNAL(what, ...) \
     {.summary = "Internal: " what " Clients get an error.", .complexity = "O(1)", .since = "1.0.0", \
@@ -97,6 +95,30 @@ static const struct command {
         .arity = -4,
         .key_specs = INSERTS,
         .args = ARGS(SIGN_KEY, TOKEN, TTL, MAXTTL, PAYLOADS)}},
+    {"SESSIONGATE.OSTART", cmd_ostart, "write deny-oom fast", {
+        .summary = "Starts a session of an owner and returns its token.",
+        .complexity = "O(N) for N payloads; with LIMIT, and now and then without, also O(M) for M"
+                      " sessions of the owner",
+        .since = "1.0.0",
+        .arity = -4,
+        .key_specs = UPDATES,
+        .args = ARGS(SIGN_KEY, OWNER, TTL, MAXTTL,
+                     ARG("limit", INTEGER, .token = "LIMIT", OPTIONAL), PAYLOADS)}},
+    {"SESSIONGATE.OLIST", cmd_olist, "readonly", {
+        .summary = "Returns the tokens of all sessions of an owner.",
+        .complexity = "O(M log M) for M sessions of the owner",
+        .since = "1.0.0",
+        .arity = 3,
+        .key_specs = READS,
+        .args = ARGS(SIGN_KEY, OWNER)}},
+    {"SESSIONGATE.OEND", cmd_oend, "write", {
+        .summary = "Ends all sessions of an owner, or all but one.",
+        .complexity = "O(M log M) for M sessions of the owner",
+        .since = "1.0.0",
+        .arity = -3,
+        .key_specs = DELETES,
+        .args = ARGS(SIGN_KEY, OWNER,
+                     ARG("token", STRING, .token = "KEEP", OPTIONAL))}},
     {"SESSIONGATE.ROTATE", cmd_rotate, "write deny-oom fast", {
         .summary = "Gives a session a new token and returns it.",
         .complexity = "O(1)",
@@ -195,17 +217,28 @@ static const struct command {
 
     {REPLAY_START, replay_start, "write fast", INTERNAL("replicates START and ADOPT.", REPLAYS(1))},
     {REPLAY_PSET, replay_pset, "write fast", INTERNAL("replicates PSET and PMSET.", REPLAYS(1))},
+    {REPLAY_PSETVIA, replay_psetvia, "write fast",
+     INTERNAL("replicates PSET and PMSET by a rotated token.", REPLAYS(1))},
     {REPLAY_PDEL, replay_pdel, "write fast", INTERNAL("replicates PDEL and PPOP.", REPLAYS(1))},
     {REPLAY_EXPIRE, replay_expire, "write fast", INTERNAL("replicates EXPIRE.", REPLAYS(1))},
     {REPLAY_TOUCH, replay_touch, "write fast", INTERNAL("replicates TOUCH.", REPLAYS(1))},
+    {REPLAY_ROTATE, replay_rotate, "write fast", INTERNAL("replicates ROTATE.", REPLAYS(2))},
     {REPLAY_END, replay_end, "write fast", INTERNAL("replicates END and EXPIRE 0.", REPLAYS(ALL))},
-    {REPLAY_ROTATE, replay_rotate, "write fast", INTERNAL("replicates ROTATE.", REPLAYS_ROTATE)},
-    {REPLAY_SIGNAL, replay_signal, "write fast",
-     INTERNAL("tells caches of changes through an alias.", REPLAYS(ALL))},
     {REPLAY_ALIAS, replay_alias, "write fast",
      INTERNAL("restores a rotated token from an AOF.", REPLAYS(1))},
+    {REPLAY_OSTART, replay_ostart, "write fast", INTERNAL("replicates OSTART.", REPLAYS(2))},
+    {REPLAY_OEXPIRE, replay_oexpire, "write fast",
+     INTERNAL("replicates EXPIRE and TOUCH of an owner's session.", REPLAYS(2))},
+    {REPLAY_OROTATE, replay_orotate, "write fast",
+     INTERNAL("replicates ROTATE of an owner's session.", REPLAYS(3))},
+    {REPLAY_OEND, replay_oend, "write fast",
+     INTERNAL("replicates OEND, and END of an owner's session.", REPLAYS(1))},
+    {REPLAY_OWNER, replay_owner, "write fast",
+     INTERNAL("restores an owner from an AOF.", REPLAYS(1))},
     {SLOTS_PROBE, slots_probe, "write fast",
-     INTERNAL("asks whether this node serves tokens.", REPLAYS(ALL))},
+     INTERNAL("asks whether this node serves keys.", REPLAYS(ALL))},
+    {SLOTS_PROBE_READ, slots_probe, "readonly fast",
+     INTERNAL("asks whether this node serves keys to readers.", REPLAYS(ALL))},
 };
 /* clang-format on */
 

@@ -12,6 +12,11 @@
 int cmd_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_adopt(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int cmd_ostart(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+
+/* owners.c */
+int cmd_olist(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int cmd_oend(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 
 /* lifetimes.c */
 int cmd_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "effects.h"
 #include "handlers.h"
+#include "owned.h"
 #include "stats.h"
 #include "type.h"
 
@@ -21,12 +22,24 @@ long long lifetime_cut(long long expire_at, long long deadline_ms) {
 }
 
 /* Ends the session of a call that was checked, and the aliases that led to it. */
-static int end(struct call *call) {
-    if (!call_change(call)) return call_refuse(call);
+static int end_session(struct call *call) {
+    struct owned owned;
+    if (!owned_open(&owned, call)) return call_refuse(call);
+    if (!call_change(call)) {
+        owned_close(&owned);
+        return call_refuse(call);
+    }
+    long long reach = owned_reach(&call->session->times, type_expires_at(call->key));
     type_remove(call->key);
     call_remove_aliases(call);
-    effects_end(call->ctx, call->names, call->names_len);
-    call_changed_all(call, "sessiongate.end");
+    owned_gone(&owned, call_token(call), reach);
+    struct strings names = {call->names, call->names_len};
+    if (owned.change.owner)
+        effects_oend(call->ctx, owned.change, NULL, names);
+    else
+        effects_end(call->ctx, names);
+    owned_close(&owned);
+    call_changed(call, "sessiongate.end");
     stats.sessions_ended++;
     return call_ok(call);
 }
@@ -36,7 +49,7 @@ int cmd_end(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct call call;
     if (!call_open(&call, ctx, argv, call_write_mode()) || !call_requires_session(&call))
         return call_refuse(&call);
-    return end(&call);
+    return end_session(&call);
 }
 
 int cmd_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
@@ -46,13 +59,20 @@ int cmd_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (!call_open(&call, ctx, argv, call_write_mode()) || !call_check_ttl(&call, argv[3], &ttl) ||
         !call_requires_session(&call))
         return call_refuse(&call);
-    if (ttl == 0) return end(&call);
-    if (!call_change(&call)) return call_refuse(&call);
+    if (ttl == 0) return end_session(&call);
+    struct owned owned;
+    if (!owned_open(&owned, &call) || !call_change(&call)) {
+        owned_close(&owned);
+        return call_refuse(&call);
+    }
     struct session_times *times = &call.session->times;
     long long expire_at = lifetime_until(RedisModule_Milliseconds(), ttl, times->deadline_ms);
+    long long reach = owned_reach(times, type_expires_at(call.key));
     times->ttl = (uint32_t)ttl;
     type_expire_at(call.key, expire_at);
-    effects_expire(ctx, call_token(&call), expire_at, argv[3]);
+    owned_keep(&owned, call_token(&call), times, expire_at, reach);
+    effects_expire(ctx, call_token(&call), expire_at, argv[3], owned.change, call_aliases(&call));
+    owned_close(&owned);
     call_changed(&call, "sessiongate.expire");
     return call_ok(&call);
 }
@@ -85,6 +105,24 @@ static bool is_due(const struct session_times *times, long long expire_at, long 
     return age >= minage * 1000 || age >= ttl_ms / 2;
 }
 
+/* Refreshes a session that is due, and looks after its list. False: call->error says why not. */
+static bool refresh_session(struct call *call, long long expire_at, long long refreshed) {
+    struct owned owned;
+    bool good = owned_open(&owned, call) && call_change(call);
+    if (good) {
+        const struct session_times *times = &call->session->times;
+        long long reach = owned_reach(times, expire_at);
+        type_expire_at(call->key, refreshed);
+        owned_keep(&owned, call_token(call), times, refreshed, reach);
+        if (refreshed != expire_at || owned.change.owner)
+            effects_touch(call->ctx, call_token(call), refreshed, times->ttl, owned.change,
+                          call_aliases(call));
+    }
+    owned_close(&owned);
+    if (good && refreshed != expire_at) call_changed(call, "sessiongate.touch");
+    return good;
+}
+
 int cmd_touch(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc < 3) return RedisModule_WrongArity(ctx);
     struct call call;
@@ -95,13 +133,11 @@ int cmd_touch(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     const struct session_times *times = &call.session->times;
     long long now = RedisModule_Milliseconds();
     long long expire_at = type_expires_at(call.key);
-    long long refreshed = lifetime_until(now, times->ttl, times->deadline_ms);
-    if (times->ttl > 0 && is_due(times, expire_at, now, minage) && refreshed != expire_at) {
+    if (times->ttl > 0 && is_due(times, expire_at, now, minage)) {
+        long long refreshed = lifetime_until(now, times->ttl, times->deadline_ms);
+        bool matters = refreshed != expire_at || call.session->owner_len > 0;
+        if (matters && !refresh_session(&call, expire_at, refreshed)) return call_refuse(&call);
         expire_at = refreshed;
-        if (!call_change(&call)) return call_refuse(&call);
-        type_expire_at(call.key, expire_at);
-        effects_touch(ctx, call_token(&call), expire_at);
-        call_changed(&call, "sessiongate.touch");
     }
     reply_seconds(ctx, left_ms(expire_at, now));
     return call_end(&call);
@@ -116,28 +152,38 @@ int cmd_ttl(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return call_end(&call);
 }
 
-int cmd_info(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (argc != 3) return RedisModule_WrongArity(ctx);
-    struct call call;
-    if (!call_open(&call, ctx, argv, CALL_READ) || !call_requires_session(&call))
-        return call_refuse(&call);
-    const struct session *session = call.session;
+static void reply_info(struct call *call) {
+    RedisModuleCtx *ctx = call->ctx;
+    const struct session *session = call->session;
     const struct {
         const char *name;
         long long value;
-    } fields[] = {
+    } numbers[] = {
         {"created", session->times.created_ms},
-        {"ttl", left_ms(type_expires_at(call.key), RedisModule_Milliseconds())},
+        {"ttl", left_ms(type_expires_at(call->key), RedisModule_Milliseconds())},
         {"idle", (long long)session->times.ttl * 1000},
         {"deadline", session->times.deadline_ms},
         {"payloads", session_payloads(session)},
         {"bytes", (long long)session_payload_bytes(session)},
     };
-    size_t fields_len = sizeof fields / sizeof *fields;
-    server_reply_map(ctx, (long)fields_len);
-    for (size_t i = 0; i < fields_len; i++) {
-        server_reply_text(ctx, fields[i].name);
-        RedisModule_ReplyWithLongLong(ctx, fields[i].value);
+    size_t numbers_len = sizeof numbers / sizeof *numbers;
+    server_reply_map(ctx, (long)numbers_len + 1);
+    for (size_t i = 0; i < numbers_len; i++) {
+        server_reply_text(ctx, numbers[i].name);
+        RedisModule_ReplyWithLongLong(ctx, numbers[i].value);
     }
+    server_reply_text(ctx, "owner");
+    if (session->owner_len > 0)
+        RedisModule_ReplyWithStringBuffer(ctx, session->owner, session->owner_len);
+    else
+        RedisModule_ReplyWithNull(ctx);
+}
+
+int cmd_info(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (argc != 3) return RedisModule_WrongArity(ctx);
+    struct call call;
+    if (!call_open(&call, ctx, argv, CALL_READ) || !call_requires_session(&call))
+        return call_refuse(&call);
+    reply_info(&call);
     return call_end(&call);
 }

@@ -14,12 +14,14 @@ enum option {
     OPTION_NEWKEY = 1 << 3,
     OPTION_FORMAT = 1 << 4,
     OPTION_PAYLOADS = 1 << 5,
+    OPTION_LIMIT = 1 << 6,
 };
 
 /* What they said; zeros where they were not given. */
 struct options {
     unsigned given;                /* a set of enum option */
     long long max_ttl, ttl, grace; /* seconds */
+    long long limit;               /* sessions */
     struct bytes new_key;
     enum token_format format;
     RedisModuleString **payloads; /* names and data by turns */

@@ -24,7 +24,8 @@ static int set_all(struct call *call, RedisModuleString **payloads, int payloads
         struct bytes name = server_bytes(payloads[i]), data = server_bytes(payloads[i + 1]);
         session_put(call->session, name.at, name.len, data.at, data.len);
     }
-    effects_pset(call->ctx, call_token(call), payloads, (size_t)payloads_len);
+    effects_pset(call->ctx, call_token(call), call_aliases(call),
+                 (struct strings){payloads, (size_t)payloads_len});
     call_changed(call, event);
     stats.payload_writes += (unsigned long long)payloads_len / 2;
     return call_ok(call);
@@ -34,7 +35,7 @@ static int set_all(struct call *call, RedisModuleString **payloads, int payloads
 static void delete_named(struct call *call, RedisModuleString *arg, const char *event) {
     struct bytes name = server_bytes(arg);
     session_delete(call->session, name.at, name.len);
-    effects_pdel(call->ctx, call_token(call), arg);
+    effects_pdel(call->ctx, call_token(call), arg, call_aliases(call));
     call_changed(call, event);
     stats.payload_writes++;
 }

@@ -5,6 +5,11 @@
 
 #include "memory.h"
 
+#define IS_OWNED (UINT32_C(1) << 25) /* above SESSION_PAYLOADS_MAX */
+#define HEAD_MAX (5 * NUMBER_MAX + SESSION_OWNER_MAX)
+
+_Static_assert(SESSION_PAYLOADS_MAX < IS_OWNED, "the mark of an owner is no number of payloads");
+
 /* What of a chunk was not read yet. */
 struct rest {
     const uint8_t *at;
@@ -46,13 +51,18 @@ static size_t pack(const struct session *session, struct session_cursor *cursor,
 
 size_t chunk_pack_first(const struct session *session, struct session_cursor *cursor,
                         uint8_t **buffer, size_t *capacity) {
-    size_t all = 4 * NUMBER_MAX + session_entry_bytes(session);
+    size_t all = HEAD_MAX + session_entry_bytes(session);
     reserve(buffer, capacity, 0, all < CHUNK_BYTES ? all : CHUNK_BYTES);
     uint8_t *at = *buffer;
     at = number_write(at, (uint64_t)session->times.created_ms);
     at = number_write(at, (uint64_t)session->times.deadline_ms);
     at = number_write(at, session->times.ttl);
-    at = number_write(at, session_payloads(session));
+    at = number_write(at, session_payloads(session) | (session->owner_len > 0 ? IS_OWNED : 0));
+    if (session->owner_len > 0) {
+        at = number_write(at, session->owner_len);
+        memcpy(at, session->owner, session->owner_len);
+        at += session->owner_len;
+    }
     return pack(session, cursor, buffer, capacity, (size_t)(at - *buffer));
 }
 
@@ -77,17 +87,29 @@ static bool unpack(struct session *session, struct rest rest) {
     return true;
 }
 
-bool chunk_unpack_first(struct session *session, const uint8_t *chunk, size_t chunk_len,
+/* Reads the owner of a head that announces one. */
+static bool unpack_owner(struct session **session, struct rest *rest) {
+    uint64_t len;
+    if (!read_number(rest, 1, SESSION_OWNER_MAX, &len) || rest->len < len) return false;
+    *session = session_own(*session, (const char *)rest->at, len);
+    rest->at += len;
+    rest->len -= len;
+    return true;
+}
+
+bool chunk_unpack_first(struct session **session, const uint8_t *chunk, size_t chunk_len,
                         uint32_t *payloads) {
     struct rest rest = {chunk, chunk_len};
     uint64_t created, deadline, ttl, announced;
     if (!read_number(&rest, 0, INT64_MAX, &created) ||
         !read_number(&rest, 0, INT64_MAX, &deadline) || !read_number(&rest, 0, UINT32_MAX, &ttl) ||
-        !read_number(&rest, 0, SESSION_PAYLOADS_MAX, &announced))
+        !read_number(&rest, 0, IS_OWNED | SESSION_PAYLOADS_MAX, &announced))
         return false;
-    session->times = (struct session_times){(int64_t)created, (int64_t)deadline, (uint32_t)ttl};
-    *payloads = (uint32_t)announced;
-    return unpack(session, rest);
+    (*session)->times = (struct session_times){(int64_t)created, (int64_t)deadline, (uint32_t)ttl};
+    *payloads = (uint32_t)announced & ~IS_OWNED;
+    if (*payloads > SESSION_PAYLOADS_MAX) return false;
+    if (announced & IS_OWNED && !unpack_owner(session, &rest)) return false;
+    return unpack(*session, rest);
 }
 
 bool chunk_unpack(struct session *session, const uint8_t *chunk, size_t chunk_len) {

@@ -1,12 +1,13 @@
 /*
  * chunk.h - a session as bytes, for files: one or more chunks.
  *
- *     first chunk    created_ms  deadline_ms  ttl  payloads | entry | entry | ...
- *     a further one  entry | entry | ...
+ *     first chunk    created_ms  deadline_ms  ttl  payloads [ owner_len  owner ] | entry | entry |
+ * ... a further one  entry | entry | ...
  *
  * The head's four are numbers as those of an entry (entry.h); `payloads` says how many are in all
- * chunks together. A chunk ends with the first entry that fills CHUNK_BYTES, or with the last one;
- * none but the first is without entries.
+ * chunks together, and 2^25 is added to it where the session has an owner, whose label follows. A
+ * chunk ends with the first entry that fills CHUNK_BYTES, or with the last one; none but the first
+ * is without entries.
  */
 #ifndef SESSIONGATE_CHUNK_H
 #define SESSIONGATE_CHUNK_H
@@ -29,8 +30,9 @@ size_t chunk_pack(const struct session *session, struct session_cursor *cursor, 
 __attribute__((warn_unused_result)) bool chunk_unpack(struct session *session, const uint8_t *chunk,
                                                       size_t chunk_len);
 
-/* The same for the first chunk: sets the times, and tells how many payloads all chunks have. */
-__attribute__((warn_unused_result)) bool chunk_unpack_first(struct session *session,
+/* The same for the first chunk, into a new session that is nobody's, which may move: sets the times
+ * and the owner too, and tells how many payloads all chunks have. */
+__attribute__((warn_unused_result)) bool chunk_unpack_first(struct session **session,
                                                             const uint8_t *chunk, size_t chunk_len,
                                                             uint32_t *payloads);
 

@@ -34,7 +34,7 @@ bool packed_put(struct packed *packed, size_t at, const struct payload *old,
     if (packed->payloads + !old > PACKED_PAYLOADS || packed->len - old_size + size > PACKED_BYTES)
         return false;
     entry_write(resize(packed, at, old_size, size), payload);
-    packed->payloads = (uint16_t)(packed->payloads + !old);
+    packed->payloads = (uint8_t)(packed->payloads + !old);
     return true;
 }
 

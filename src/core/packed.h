@@ -19,8 +19,8 @@
 #define PACKED_BYTES 4096
 
 /* All zeros: no payloads, and no block. Packed itself, to fill the session that it is part of. */
-struct __attribute__((packed, aligned(4))) packed {
-    uint16_t payloads;
+struct __attribute__((packed)) packed {
+    uint8_t payloads;
     uint16_t len;   /* of the block */
     uint8_t *block; /* NULL when empty */
 };

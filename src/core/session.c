@@ -2,11 +2,12 @@
  * session.c - the payloads of a session: a few in one block, many in a table.
  *
  *     session
- *     +------------------------------------------+
- *     | verified | times | packed: counts, block |.> entries, one behind the other    packed.h
- *     +------------------+-----------------------+
- *                        | spilled: 0, table     |.> a hash table with chains         table.h
- *                        +-----------------------+
+ *     +----------+-------+-----------------------+-------------------+
+ *     | verified | times | packed: counts, block | the owner's label |
+ *     +----------+-------+-----------------|-----+-------------------+
+ *                                          '-> entries, one behind the other    packed.h
+ *                          spilled: 0, table
+ *                                          '-> a hash table with chains         table.h
  *
  * Nearly all sessions hold a few small payloads, which are packed. One that outgrows the block has
  * a table from then on, until it is empty.
@@ -16,6 +17,10 @@
 #include "memory.h"
 
 _Static_assert(sizeof(struct session) == 48, "a session fills a block of the allocator");
+_Static_assert(offsetof(struct session, packed.block) % sizeof(void *) == 0,
+               "its pointer is aligned");
+_Static_assert(offsetof(struct session, packed.block) == offsetof(struct session, spilled.table),
+               "either block is found at one place");
 
 static bool is_packed(const struct session *session) {
     return session->packed.payloads > 0 || !session->spilled.table;
@@ -23,8 +28,19 @@ static bool is_packed(const struct session *session) {
 
 struct session *session_create(void) {
     struct session *session = memory.alloc(sizeof *session);
-    *session = (struct session){0};
+    memset(session, 0, sizeof *session);
     return session;
+}
+
+struct session *session_own(struct session *session, const char *owner, size_t owner_len) {
+    session = memory.realloc(session, sizeof *session + owner_len);
+    session->owner_len = (uint8_t)owner_len;
+    memcpy(session->owner, owner, owner_len);
+    return session;
+}
+
+bool session_is_of(const struct session *session, const char *owner, size_t owner_len) {
+    return session->owner_len == owner_len && memcmp(session->owner, owner, owner_len) == 0;
 }
 
 void session_free(struct session *session) {
@@ -38,6 +54,7 @@ void session_free(struct session *session) {
 
 struct session *session_copy(const struct session *session) {
     struct session *copy = session_create();
+    if (session->owner_len > 0) copy = session_own(copy, session->owner, session->owner_len);
     copy->times = session->times;
     struct session_cursor cursor = {0};
     struct payload payload;

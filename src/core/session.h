@@ -31,22 +31,35 @@ struct __attribute__((packed, aligned(4))) session_times {
 
 /* Payloads that are too many, or too large, for one block; laid out as `packed` when that is empty.
  */
-struct __attribute__((packed, aligned(4))) spilled {
-    uint32_t nothing; /* 0 */
+struct __attribute__((packed)) spilled {
+    uint8_t nothing[3]; /* zeros */
     struct table *table;
 };
+
+/* The label of an owner: bytes. */
+#define SESSION_OWNER_MAX 200
 
 struct session {
     struct token_memory verified; /* not part of the contents: never saved, never copied */
     struct session_times times;
+    uint8_t owner_len; /* 0: nobody's */
     union {
         struct packed packed;
         struct spilled spilled;
     };
+    char owner[]; /* for as long as the session lives */
 };
 
-/* A new session without payloads. */
+/* A new session without payloads, nobody's. */
 struct session *session_create(void);
+
+/* Gives a session that is nobody's an owner, with a label of 1 to SESSION_OWNER_MAX bytes. The
+ * session moves: where it was is of no more use. */
+__attribute__((warn_unused_result)) struct session *
+session_own(struct session *session, const char *owner, size_t owner_len);
+
+/* Whether the session is of an owner with that label. */
+bool session_is_of(const struct session *session, const char *owner, size_t owner_len);
 
 /* Frees the session and its payloads; may run in any thread, takes NULL. */
 void session_free(struct session *session);

@@ -59,15 +59,19 @@ static void fill_random(char *text, size_t len) {
     }
 }
 
+static void write_hex(char *hex, const uint8_t *bytes, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        hex[2 * i] = hex_alphabet[bytes[i] >> 4];
+        hex[2 * i + 1] = hex_alphabet[bytes[i] & 15];
+    }
+}
+
 /* Writes the signature that signer gives the token, in hex. */
 static void sign(char *signature, const struct layout *layout, const char *token,
                  const struct secret_signer *signer) {
     uint8_t mac[SECRET_MAC_LEN];
     secret_sign(mac, signer, token + layout->signed_at, layout->signed_len);
-    for (size_t i = 0; i < layout->signature_len / 2; i++) {
-        signature[2 * i] = hex_alphabet[mac[i] >> 4];
-        signature[2 * i + 1] = hex_alphabet[mac[i] & 15];
-    }
+    write_hex(signature, mac, layout->signature_len / 2);
 }
 
 static bool all_alphanumeric(const char *text, size_t len) {
@@ -115,6 +119,40 @@ void token_mint(char token[TOKEN_MAX_LEN], enum token_format format,
 void token_steer(char token[TOKEN_V2_LEN], uint16_t slot) {
     size_t pad_at = TOKEN_V2_LEN - SLOT_PAD_LEN;
     slot_pad(token + pad_at, token, pad_at, slot);
+}
+
+/* The parts of a v2 token, and where they are when it is packed. */
+enum {
+    V2_ID_LEN = 22,
+    V2_SIGNATURE_LEN = 32,
+    V2_ID_AT = VERSION_LEN,
+    V2_SIGNATURE_AT = V2_ID_AT + V2_ID_LEN + 1,
+    V2_PAD_AT = V2_SIGNATURE_AT + V2_SIGNATURE_LEN,
+    PACKED_SIGNATURE_AT = V2_ID_LEN,
+    PACKED_PAD_AT = PACKED_SIGNATURE_AT + V2_SIGNATURE_LEN / 2,
+};
+
+_Static_assert(TOKEN_PACKED_LEN == PACKED_PAD_AT + SLOT_PAD_LEN, "all of a token is packed");
+
+static uint8_t hex_digit(char c) {
+    return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+void token_pack(uint8_t packed[TOKEN_PACKED_LEN], const char token[TOKEN_V2_LEN]) {
+    memcpy(packed, token + V2_ID_AT, V2_ID_LEN);
+    const char *hex = token + V2_SIGNATURE_AT;
+    for (size_t i = 0; i < V2_SIGNATURE_LEN / 2; i++)
+        packed[PACKED_SIGNATURE_AT + i] =
+            (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+    memcpy(packed + PACKED_PAD_AT, token + V2_PAD_AT, SLOT_PAD_LEN);
+}
+
+void token_unpack(char token[TOKEN_V2_LEN], const uint8_t packed[TOKEN_PACKED_LEN]) {
+    memcpy(token, layouts[TOKEN_V2].version, VERSION_LEN);
+    memcpy(token + V2_ID_AT, packed, V2_ID_LEN);
+    token[V2_ID_AT + V2_ID_LEN] = '.';
+    write_hex(token + V2_SIGNATURE_AT, packed + PACKED_SIGNATURE_AT, V2_SIGNATURE_LEN / 2);
+    memcpy(token + V2_PAD_AT, packed + PACKED_PAD_AT, SLOT_PAD_LEN);
 }
 
 enum error token_verify(const char *token, size_t len, const void *sign_key, size_t sign_key_len) {

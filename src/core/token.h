@@ -55,6 +55,12 @@ bool token_may_be(const char *token, size_t len);
 /* Whether these bytes have the form of a token, whoever signed it. */
 bool token_has_form(const char *token, size_t len);
 
+/* A token of v2's form in fewer bytes: id, signature in binary, pad. What was not packed from a
+ * token may unpack to something that has not the form of one. */
+#define TOKEN_PACKED_LEN 41
+void token_pack(uint8_t packed[TOKEN_PACKED_LEN], const char token[TOKEN_V2_LEN]);
+void token_unpack(char token[TOKEN_V2_LEN], const uint8_t packed[TOKEN_PACKED_LEN]);
+
 /* Whether token is of a token's form and signed with sign_key: ERROR_NONE, ERROR_TOKEN_EMPTY,
  * ERROR_TOKEN_FORM or ERROR_SIGNATURE. The signature is compared in constant time. */
 __attribute__((warn_unused_result)) enum error

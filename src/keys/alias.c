@@ -11,6 +11,7 @@
 
 #include "effects.h"
 #include "memory.h"
+#include "methods.h"
 
 #define TYPE_NAME "sgrotated" /* nine characters, part of every RDB file: never change it */
 #define RDB_FORMAT 1
@@ -89,17 +90,7 @@ static int defrag(RedisModuleDefragCtx *ctx, RedisModuleString *key, void **valu
 }
 
 bool alias_register(RedisModuleCtx *ctx) {
-    RedisModuleTypeMethods methods = {
-        .version = REDISMODULE_TYPE_METHOD_VERSION,
-        .rdb_load = rdb_load,
-        .rdb_save = rdb_save,
-        .aof_rewrite = aof_rewrite,
-        .mem_usage = mem_usage,
-        .digest = digest,
-        .free = free_value,
-        .copy = copy,
-        .defrag = defrag,
-    };
+    RedisModuleTypeMethods methods = {METHODS_OF_ALL};
     alias_type = RedisModule_CreateDataType(ctx, TYPE_NAME, RDB_FORMAT, &methods);
     return alias_type != NULL;
 }

@@ -15,6 +15,7 @@
 #include "chunk.h"
 #include "effects.h"
 #include "memory.h"
+#include "methods.h"
 #include "stats.h"
 
 #define TYPE_NAME "sgsession" /* nine characters, part of every RDB file: never change it */
@@ -22,7 +23,7 @@
 
 static RedisModuleType *session_type;
 
-static struct session *made(struct session *session) {
+static struct session *count_made(struct session *session) {
     stats_sessions_live(1);
     return session;
 }
@@ -37,8 +38,9 @@ struct session *type_session(RedisModuleKey *key) {
     return RedisModule_ModuleTypeGetValue(key);
 }
 
-struct session *type_create(RedisModuleKey *key, struct session_times times) {
-    struct session *session = made(session_create());
+struct session *type_create(RedisModuleKey *key, struct session_times times, struct bytes owner) {
+    struct session *session = count_made(session_create());
+    if (owner.len > 0) session = session_own(session, owner.at, owner.len);
     session->times = times;
     RedisModule_ModuleTypeSetValue(key, session_type, session);
     return session;
@@ -47,9 +49,10 @@ struct session *type_create(RedisModuleKey *key, struct session_times times) {
 void type_move(RedisModuleKey *from, RedisModuleKey *to) {
     void *session = NULL;
     if (RedisModule_ModuleTypeReplaceValue)
-        RedisModule_ModuleTypeReplaceValue(from, session_type, made(session_create()), &session);
+        RedisModule_ModuleTypeReplaceValue(from, session_type, count_made(session_create()),
+                                           &session);
     else /* before Redis 6.0 a value cannot be taken out of its key */
-        session = made(session_copy(type_session(from)));
+        session = count_made(session_copy(type_session(from)));
     RedisModule_ModuleTypeSetValue(to, session_type, session);
 }
 
@@ -84,32 +87,32 @@ void type_remove(RedisModuleKey *key) {
         RedisModule_DeleteKey(key);
 }
 
-/* Reads a chunk into the session; the first, where announced is given. */
-static bool load_chunk(RedisModuleIO *rdb, struct session *session, uint32_t *announced) {
+/* Reads a chunk into the session, which may move; the first, where announced is given. */
+static bool load_chunk(RedisModuleIO *rdb, struct session **session, uint32_t *announced) {
     size_t len;
     char *chunk = RedisModule_LoadStringBuffer(rdb, &len);
     if (!chunk) return false;
     const uint8_t *bytes = (const uint8_t *)chunk;
     bool good = announced ? chunk_unpack_first(session, bytes, len, announced)
-                          : chunk_unpack(session, bytes, len);
+                          : chunk_unpack(*session, bytes, len);
     RedisModule_Free(chunk);
     return good;
 }
 
 /* Reads a session. False at the first thing that rdb_save could not have written, or when the file
  * ends early. */
-static bool load(RedisModuleIO *rdb, struct session *session) {
+static bool load(RedisModuleIO *rdb, struct session **session) {
     uint32_t announced;
     if (!load_chunk(rdb, session, &announced)) return false;
-    while (session_payloads(session) < announced)
+    while (session_payloads(*session) < announced)
         if (!load_chunk(rdb, session, NULL)) return false;
-    return session_payloads(session) == announced;
+    return session_payloads(*session) == announced;
 }
 
 static void *rdb_load(RedisModuleIO *rdb, int format) {
     if (!server_reads_format(rdb, "a session", format, RDB_FORMAT)) return NULL;
     struct session *session = session_create();
-    if (load(rdb, session)) return made(session);
+    if (load(rdb, &session)) return count_made(session);
     RedisModule_LogIOError(rdb, "warning", "a stored session is damaged or cut short");
     session_free(session);
     return NULL;
@@ -143,14 +146,17 @@ static size_t mem_usage(const void *value) {
 
 /* Each payload is a sequence of its own, so that their order does not matter. */
 static void digest(RedisModuleDigest *digest, void *value) {
-    const struct session_times *times = &((struct session *)value)->times;
+    const struct session *session = value;
+    const struct session_times *times = &session->times;
     RedisModule_DigestAddLongLong(digest, times->created_ms);
     RedisModule_DigestAddLongLong(digest, times->deadline_ms);
     RedisModule_DigestAddLongLong(digest, times->ttl);
+    if (session->owner_len > 0)
+        RedisModule_DigestAddStringBuffer(digest, session->owner, session->owner_len);
     RedisModule_DigestEndSequence(digest);
     struct session_cursor cursor = {0};
     struct payload payload;
-    while (session_next(value, &cursor, &payload)) {
+    while (session_next(session, &cursor, &payload)) {
         RedisModule_DigestAddStringBuffer(digest, (const char *)payload.name, payload.name_len);
         RedisModule_DigestAddStringBuffer(digest, (const char *)payload.data, payload.data_len);
         RedisModule_DigestEndSequence(digest);
@@ -160,7 +166,7 @@ static void digest(RedisModuleDigest *digest, void *value) {
 static void *copy(RedisModuleString *from, RedisModuleString *to, const void *value) {
     (void)from;
     (void)to;
-    return made(session_copy(value));
+    return count_made(session_copy(value));
 }
 
 static void *defrag_move(void *context, void *block) {
@@ -186,18 +192,7 @@ static int defrag(RedisModuleDefragCtx *ctx, RedisModuleString *key, void **valu
 }
 
 bool type_register(RedisModuleCtx *ctx) {
-    RedisModuleTypeMethods methods = {
-        .version = REDISMODULE_TYPE_METHOD_VERSION,
-        .rdb_load = rdb_load,
-        .rdb_save = rdb_save,
-        .aof_rewrite = aof_rewrite,
-        .mem_usage = mem_usage,
-        .digest = digest,
-        .free = free_value,
-        .free_effort = free_effort,
-        .copy = copy,
-        .defrag = defrag,
-    };
+    RedisModuleTypeMethods methods = {METHODS_OF_ALL, .free_effort = free_effort};
     session_type = RedisModule_CreateDataType(ctx, TYPE_NAME, RDB_FORMAT, &methods);
     return session_type != NULL;
 }

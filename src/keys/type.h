@@ -16,8 +16,9 @@ bool type_register(RedisModuleCtx *ctx);
 struct session *type_session(RedisModuleKey *key);
 
 /* Puts a new session without payloads into a key opened for writing, in place of whatever it held.
- */
-struct session *type_create(RedisModuleKey *key, struct session_times times);
+ * Of an owner with a label of up to SESSION_OWNER_MAX bytes, or with TYPE_NOBODY nobody's. */
+#define TYPE_NOBODY ((struct bytes){NULL, 0})
+struct session *type_create(RedisModuleKey *key, struct session_times times, struct bytes owner);
 
 /* Moves the session of key `from` into the empty key `to`, both opened for writing. `from` keeps an
  * empty session, for the caller to remove or replace. */

@@ -14,6 +14,7 @@ struct config config = {
     .max_payload_name = CONFIG_NAME_PROMISED,
     .max_payload_size = 8000000,
     .max_payloads = SESSION_PAYLOADS_MAX,
+    .max_owner_sessions = 1000,
     .token_format = TOKEN_V1,
 };
 
@@ -26,6 +27,7 @@ static const struct number {
     {"max-payload-name", &config.max_payload_name, SESSION_NAME_MAX},
     {"max-payload-size", &config.max_payload_size, SESSION_DATA_MAX},
     {"max-payloads", &config.max_payloads, SESSION_PAYLOADS_MAX},
+    {"max-owner-sessions", &config.max_owner_sessions, CONFIG_OWNER_SESSIONS_MAX},
 };
 #define NUMBERS (sizeof numbers / sizeof *numbers)
 

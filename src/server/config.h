@@ -5,6 +5,7 @@
  *     sessiongate.max-payload-name   bytes of a <payload_name>
  *     sessiongate.max-payload-size   bytes of a <payload_data>
  *     sessiongate.max-payloads       payloads in one session
+ *     sessiongate.max-owner-sessions sessions of one owner
  *     sessiongate.token-format       v1 or v2: the tokens that START makes
  *
  * As arguments where the module is loaded ("loadmodule sessiongate.so max-ttl 3600"), on every
@@ -21,11 +22,14 @@
 #define CONFIG_TTL_MAX 3153600000LL /* seconds: 100 years of 365 days, far from any clock's end */
 #define CONFIG_NAME_PROMISED 200    /* bytes, whatever is set */
 
+#define CONFIG_OWNER_SESSIONS_MAX 10000LL
+
 struct config {
     long long max_ttl;
     long long max_payload_name;
     long long max_payload_size;
     long long max_payloads;
+    long long max_owner_sessions;
     int token_format; /* enum token_format */
 };
 

@@ -55,6 +55,12 @@ enum error slots_serve_both(RedisModuleCtx *ctx, RedisModuleString *one, RedisMo
     return answer(RedisModule_Call(ctx, SLOTS_PROBE, "ss", one, other));
 }
 
+enum error slots_serve_reads(RedisModuleCtx *ctx, RedisModuleString *one,
+                             RedisModuleString *other) {
+    probing = true;
+    return answer(RedisModule_Call(ctx, SLOTS_PROBE_READ, "ss", one, other));
+}
+
 int slots_probe(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     (void)argv;
     (void)argc;

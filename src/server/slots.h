@@ -26,8 +26,13 @@ enum error slots_serve(RedisModuleCtx *ctx, const char *name, size_t name_len);
  * arriving, if the client has sent ASKING, which every call of ours inherits. */
 enum error slots_serve_new(RedisModuleCtx *ctx, const char *name, size_t name_len);
 
+/* The same for two names of one slot where nothing is written: a replica answers it too, as far as
+ * it knows which slots are on the move (Valkey's do, Redis' do not). */
+enum error slots_serve_reads(RedisModuleCtx *ctx, RedisModuleString *one, RedisModuleString *other);
+
 /* The internal command that slots_serve calls; it does nothing, and refuses clients. */
 #define SLOTS_PROBE "SESSIONGATE.PROBE"
+#define SLOTS_PROBE_READ "SESSIONGATE.PROBEREAD"
 int slots_probe(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 
 /* As slots_serve, of two names of one slot at once: while the slot moves key by key both have to be

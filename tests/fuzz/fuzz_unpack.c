@@ -93,7 +93,7 @@ static void use(struct session *session, const struct session *names) {
 static void unpack_first(const uint8_t *input, size_t input_len) {
     struct session *session = session_create();
     uint32_t payloads = 0;
-    bool accepted = chunk_unpack_first(session, input, input_len, &payloads);
+    bool accepted = chunk_unpack_first(&session, input, input_len, &payloads);
     require_whole(session);
     if (accepted) {
         require(payloads <= SESSION_PAYLOADS_MAX, "the payloads announced are in bounds");

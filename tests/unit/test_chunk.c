@@ -101,7 +101,7 @@ static void the_first_chunk_begins_with_the_times_and_the_number_of_payloads(voi
     struct session *copy = session_create();
     uint32_t payloads;
     const uint8_t *chunk = fence_before_end(fence, published_head, PUBLISHED_LEN);
-    assert_true(chunk_unpack_first(copy, chunk, PUBLISHED_LEN, &payloads));
+    assert_true(chunk_unpack_first(&copy, chunk, PUBLISHED_LEN, &payloads));
     assert_int_equal(payloads, 1);
     assert_int_equal(copy->times.created_ms, session->times.created_ms);
     assert_int_equal(copy->times.deadline_ms, session->times.deadline_ms);
@@ -116,7 +116,7 @@ static void a_session_without_payloads_is_a_head_alone(void **state) {
     struct session *session = session_create();
     uint32_t payloads = 1;
     assert_packs_to(chunk_pack_first, session, "\0\0\0\0", 4);
-    assert_true(chunk_unpack_first(session, (const uint8_t *)"\0\0\0\0", 4, &payloads));
+    assert_true(chunk_unpack_first(&session, (const uint8_t *)"\0\0\0\0", 4, &payloads));
     assert_int_equal(payloads, 0);
     session_free(session);
 }
@@ -127,7 +127,7 @@ static void a_first_chunk_cut_anywhere_but_behind_its_head_is_refused(void **sta
         struct session *session = session_create();
         uint32_t payloads;
         const uint8_t *chunk = fence_before_end(fence, published_head, len);
-        assert_int_equal(chunk_unpack_first(session, chunk, len, &payloads),
+        assert_int_equal(chunk_unpack_first(&session, chunk, len, &payloads),
                          len == PUBLISHED_HEAD_LEN);
         session_free(session);
     }
@@ -137,7 +137,7 @@ static void a_first_chunk_cut_anywhere_but_behind_its_head_is_refused(void **sta
 static bool is_head(const char *head, size_t len) {
     struct session *session = session_create();
     uint32_t payloads;
-    bool accepted = chunk_unpack_first(session, fence_before_end(fence, head, len), len, &payloads);
+    bool accepted = chunk_unpack_first(&session, fence_before_end(fence, head, len), len, &payloads);
     session_free(session);
     return accepted;
 }
