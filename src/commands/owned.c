@@ -15,6 +15,7 @@ bool owned_open(struct owned *owned, struct call *call) {
     struct bytes label = {session->owner, session->owner_len};
     if (!owner_may_have(label, server_bytes(call_token(call)))) return true;
     owned->label = RedisModule_CreateString(call->ctx, label.at, label.len);
+    owned->reach = owned_reach(&session->times, type_expires_at(call->key));
     owned->key = RedisModule_OpenKey(call->ctx, owned->label, REDISMODULE_READ | REDISMODULE_WRITE);
     if (owner_of(owned->key)) return true;
     bool is_free = RedisModule_KeyType(owned->key) == REDISMODULE_KEYTYPE_EMPTY;
@@ -85,7 +86,7 @@ static struct owner *list_of(struct owned *owned) {
 }
 
 void owned_moved(struct owned *owned, RedisModuleString *token, RedisModuleString *successor,
-                 const struct session_times *times, long long expire_at, long long reach) {
+                 const struct session_times *times, long long expire_at) {
     if (!owned->label) return;
     struct owner *owner = list_of(owned);
     const char *name = server_bytes(successor).at;
@@ -93,7 +94,7 @@ void owned_moved(struct owned *owned, RedisModuleString *token, RedisModuleStrin
     tokenlist_replace(&owner->tokens, server_bytes(token).at, name);
     long long life = type_expires_at(owned->key), now_reaches = owned_reach(times, expire_at);
     /* It may have been this session that the list had to live for, and it needs less now. */
-    bool may_shrink = now_reaches < reach && life <= reach;
+    bool may_shrink = now_reaches < owned->reach && life <= owned->reach;
     if (life == TYPE_NO_EXPIRY || may_shrink)
         set_life(owned, owned_life(owned->ctx, server_bytes(owned->label), &owner->tokens));
     else if (expire_at == TYPE_NO_EXPIRY || expire_at > life)
@@ -103,16 +104,16 @@ void owned_moved(struct owned *owned, RedisModuleString *token, RedisModuleStrin
 }
 
 void owned_keep(struct owned *owned, RedisModuleString *token, const struct session_times *times,
-                long long expire_at, long long reach) {
-    owned_moved(owned, token, token, times, expire_at, reach);
+                long long expire_at) {
+    owned_moved(owned, token, token, times, expire_at);
 }
 
-void owned_gone(struct owned *owned, RedisModuleString *token, long long reach) {
+void owned_gone(struct owned *owned, RedisModuleString *token) {
     struct owner *owner = owned->label ? owner_of(owned->key) : NULL;
     if (!owner) return;
     tokenlist_remove(&owner->tokens, server_bytes(token).at);
     long long life = type_expires_at(owned->key);
-    if (owner->tokens.len == 0 || life <= reach)
+    if (owner->tokens.len == 0 || life <= owned->reach)
         life = owned_settle(owned->ctx, server_bytes(owned->label), owned->key);
     owned->change = (struct effects_list){owned->label, life};
 }

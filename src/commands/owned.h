@@ -18,6 +18,7 @@ struct owned {
     RedisModuleCtx *ctx;
     RedisModuleString *label; /* NULL: there is no list to keep */
     RedisModuleKey *key;      /* the list's, opened for writing; it may hold nothing */
+    long long reach;          /* owned_reach of the session as it was */
     struct effects_list change;
 };
 
@@ -25,17 +26,16 @@ struct owned {
  * another node while the slot moves; call->error says so. */
 __attribute__((warn_unused_result)) bool owned_open(struct owned *owned, struct call *call);
 
-/* The session has these times now, and `reach` was its owned_reach before. The list has it, and
- * lives as long. */
+/* The session has these times now. The list has it, and lives as long. */
 void owned_keep(struct owned *owned, RedisModuleString *token, const struct session_times *times,
-                long long expire_at, long long reach);
+                long long expire_at);
 
 /* The same, and it has moved to another token. */
 void owned_moved(struct owned *owned, RedisModuleString *token, RedisModuleString *successor,
-                 const struct session_times *times, long long expire_at, long long reach);
+                 const struct session_times *times, long long expire_at);
 
-/* The session, whose owned_reach that was, is ended. */
-void owned_gone(struct owned *owned, RedisModuleString *token, long long reach);
+/* The session is ended. */
+void owned_gone(struct owned *owned, RedisModuleString *token);
 
 /* Closes the list, and tells those who watch it when it was changed. */
 void owned_close(struct owned *owned);

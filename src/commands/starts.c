@@ -308,7 +308,6 @@ static long long leave_alias(struct call *call, RedisModuleString *successor, lo
 static void move_session(struct call *call, struct owned *owned, RedisModuleString *successor,
                          RedisModuleKey *to, const struct options *options) {
     long long now = RedisModule_Milliseconds();
-    long long reach = owned_reach(&call->session->times, type_expires_at(call->key));
     long long expire_at = renew_times(call, now, options);
     type_move(call->key, to);
     const struct session_times *times = &type_session(to)->times;
@@ -316,7 +315,7 @@ static void move_session(struct call *call, struct owned *owned, RedisModuleStri
     long long alias_expire_at =
         leave_alias(call, successor, options->grace > 0 ? now + options->grace * 1000 : 0);
     call_remove_aliases(call);
-    owned_moved(owned, call_token(call), successor, times, expire_at, reach);
+    owned_moved(owned, call_token(call), successor, times, expire_at);
     effects_rotate(call->ctx, call_token(call), successor, expire_at, times, alias_expire_at,
                    owned->change, call_aliases(call));
 }
