@@ -94,15 +94,16 @@ def syntax(argument):
 
 def sections():
     """{command: (first sentence, syntax, complexity)} of each command's section, in their order."""
-    about = re.compile(r"^## SESSIONGATE\.(\S+)\n\n```text\n(.*)\n```\n\n([^.]*\.).*?"
-                       r"^- Complexity: (.*)$", re.M | re.S)
+    about = re.compile(r"^## SESSIONGATE\.(\S+)\n\n```text\n(.*)\n```\n\n([^.]*\.)(?:.*\n)*?"
+                       r"- Complexity: (.*)$", re.M)
     return {name: (sentence, syntax, complexity)
             for name, syntax, sentence, complexity in about.findall(text("docs/commands.md"))}
 
 
 def table():
     """{command: [sentence, kind]} of the front page's table of commands."""
-    rows = re.findall(r"^\| \[(\w+)\]\(docs/commands\.md#sessiongate(\w+)\) \| (.*) \| (read|write) \|$",
+    link = r"\[(\w+)\]\(docs/commands\.md#sessiongate(\w+)\)"
+    rows = re.findall(rf"^\| {link} \| (.*) \| (read|write) \|$",
                       section("README.md", "Commands"), re.M)
     assert all(name.lower() == anchor for name, anchor, *_ in rows)
     return {name: about for name, _, *about in rows}
