@@ -605,10 +605,10 @@ def ends_at_start(server):
 # Loading, upgrading, uninstalling ----------------------------------------------------------------
 
 def test_after_config_rewrite_an_included_loadmodule_ends_the_server_with_the_lines_that_are_shown(
-        make_server):
+        make_server, module):
     server = make_server(start=False, module=None)
     included = server.directory / "included.conf"
-    included.write_text(f"loadmodule {server_module()}\nsessiongate.max-ttl 99\n")
+    included.write_text(f"loadmodule {module}\nsessiongate.max-ttl 99\n")
     server.config["include"] = included
     server.start()
     assert server.client().config_rewrite()
@@ -622,7 +622,7 @@ def test_after_config_rewrite_an_included_loadmodule_ends_the_server_with_the_li
     [shown] = [block for _, _, block in blocks("text") if "loaded already" in block]
     page = section("docs/install.md", "After CONFIG REWRITE")
     for line in shown.splitlines():
-        line = line.replace("/usr/lib/redis/modules/sessiongate.so", str(server_module()))
+        line = line.replace("/usr/lib/redis/modules/sessiongate.so", str(module))
         if server.valkey:
             busy = re.search("second line ends with `(.*?)`", page)[1]
             line = line.replace("Module not loaded", busy)
@@ -630,10 +630,6 @@ def test_after_config_rewrite_an_included_loadmodule_ends_the_server_with_the_li
     rewritten.write_text(re.sub("^include .*$", "", rewritten.read_text(), flags=re.M))
     server.start()
     assert server.client().config_get("sessiongate.max-ttl") == {"sessiongate.max-ttl": "99"}
-
-
-def server_module():
-    return TOP / "build" / "sessiongate.so"
 
 
 def test_valkey_9_says_at_its_end_what_is_shown(make_server):
