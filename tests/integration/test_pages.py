@@ -706,11 +706,12 @@ without_clients = pytest.mark.skipif(not CLIENTS.exists(), reason="there is no c
 
 
 @without_clients
-@pytest.mark.parametrize("language, client", [("js", "node"), ("python", "python"), ("go", "go")])
+@pytest.mark.parametrize("language, client",
+                         [("js", "node"), ("python", "python"), ("go", "go")])
 def test_what_the_front_page_shows_of_a_client_is_in_the_clients_own_pages(language, client):
     def bare(code):
         """Without white space, comments, and commas that end a list."""
-        return re.sub(r",(?=[)}\]])", "", re.sub(r"\s|( //|  #).*", "", code))
+        return re.sub(r",(?=[)}\]])", "", re.sub(r"\s", "", re.sub(r"(//|#) .*", "", code)))
     theirs = bare((CLIENTS / "README.md").read_text() + (CLIENTS / client / "README.md").read_text())
     shown = [block for page, _, block in blocks(language) if page == "README.md"]
     statements = [one for block in shown for one in re.split(r"\n(?! )", block.strip())]
