@@ -8,24 +8,34 @@
 #include "token.h"
 #include "type.h"
 
-bool owned_open(struct owned *owned, struct call *call) {
+/* Opens the list's key, if the call's session can be in a list. False: there is no list in it. */
+static bool open_list(struct owned *owned, struct call *call) {
     *owned = (struct owned){.ctx = call->ctx};
     const struct session *session = call->session;
-    if (session->owner_len == 0) return true;
     struct bytes label = {session->owner, session->owner_len};
-    if (!owner_may_have(label, server_bytes(call_token(call)))) return true;
+    if (label.len == 0 || !owner_may_have(label, server_bytes(call_token(call)))) return false;
     owned->label = RedisModule_CreateString(call->ctx, label.at, label.len);
     owned->reach = owned_reach(&session->times, type_expires_at(call->key));
     owned->key = RedisModule_OpenKey(call->ctx, owned->label, REDISMODULE_READ | REDISMODULE_WRITE);
-    if (owner_of(owned->key)) return true;
-    bool is_free = RedisModule_KeyType(owned->key) == REDISMODULE_KEYTYPE_EMPTY;
-    enum error error = is_free && slots_exist()
-                           ? slots_serve_both(call->ctx, call_token(call), owned->label)
-                           : ERROR_NONE;
-    if (is_free && error == ERROR_NONE) return true;
-    owned_close(
-        owned); /* where the name holds something else, the session goes on without a list */
-    return !is_free || call_error(call, error == ERROR_NO_SLOT ? ERROR_TRY_AGAIN : error);
+    return owner_of(owned->key);
+}
+
+/* Where the name of the list holds something else, the session goes on without one. */
+bool owned_open(struct owned *owned, struct call *call) {
+    if (open_list(owned, call) || !owned->label) return true;
+    if (RedisModule_KeyType(owned->key) != REDISMODULE_KEYTYPE_EMPTY) {
+        owned_close(owned);
+        return true;
+    }
+    if (!slots_exist()) return true;
+    enum error error = slots_serve_both(call->ctx, call_token(call), owned->label);
+    if (error == ERROR_NONE) return true;
+    owned_close(owned);
+    return call_error(call, error == ERROR_NO_SLOT ? ERROR_TRY_AGAIN : error);
+}
+
+void owned_open_to_end(struct owned *owned, struct call *call) {
+    if (!open_list(owned, call)) owned_close(owned);
 }
 
 /* The longest life that anything here can have, for a session whose expiry was taken away by hand.

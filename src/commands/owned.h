@@ -26,6 +26,9 @@ struct owned {
  * another node while the slot moves; call->error says so. */
 __attribute__((warn_unused_result)) bool owned_open(struct owned *owned, struct call *call);
 
+/* The same for a session that ends: a list that is not here need not be found. */
+void owned_open_to_end(struct owned *owned, struct call *call);
+
 /* The session has these times now. The list has it, and lives as long. */
 void owned_keep(struct owned *owned, RedisModuleString *token, const struct session_times *times,
                 long long expire_at);
