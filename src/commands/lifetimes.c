@@ -24,7 +24,7 @@ long long lifetime_cut(long long expire_at, long long deadline_ms) {
 /* Ends the session of a call that was checked, and the aliases that led to it. */
 static int end_session(struct call *call) {
     struct owned owned;
-    if (!owned_open(&owned, call)) return call_refuse(call);
+    owned_open_found(&owned, call);
     if (!call_change(call)) {
         owned_close(&owned);
         return call_refuse(call);
