@@ -45,8 +45,7 @@ int cmd_olist(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 
 /* Whether a session to keep that is not here is nowhere else. */
 static bool is_lost(struct call *call, RedisModuleString *label) {
-    return !slots_exist() ||
-           slots_serve_both(call->ctx, label, call_token(call)) != ERROR_NO_SLOT;
+    return !slots_exist() || slots_serve_both(call->ctx, label, call_token(call)) != ERROR_NO_SLOT;
 }
 
 /* Opens the session that OEND is to keep, by its token or one in its grace. False: there is no such
