@@ -68,17 +68,17 @@ static size_t end_found(RedisModuleCtx *ctx, RedisModuleString *label, RedisModu
     struct owner *owner = owner_of(key);
     struct leavers leavers = leavers_of(members, members->mine_len, kept);
     bool is_lost = kept && !(owner && tokenlist_has(&owner->tokens, server_bytes(kept).at));
-    if (leavers.len > 0 || is_lost) {
+    if (leavers.ended.len > 0 || leavers.dead.len > 0 || is_lost) {
         if (!owner) owner = owner_create(key);
         leavers_end(ctx, server_bytes(label), owner, &leavers);
         if (is_lost) tokenlist_add(&owner->tokens, server_bytes(kept).at);
         struct effects_list list = {label, owned_settle(ctx, server_bytes(label), key)};
-        effects_oend(ctx, list, kept, (struct strings){leavers.at, leavers.len});
+        effects_oend(ctx, list, kept, leavers.ended, leavers.dead);
         if (server_signals_explicitly()) RedisModule_SignalModifiedKey(ctx, label);
         leavers_tell(ctx, &leavers);
     }
     leavers_free(&leavers);
-    return leavers.ended;
+    return leavers.ended.len;
 }
 
 int cmd_oend(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
