@@ -1,8 +1,7 @@
 /*
  * owned.h - what a change of a session's life means for the list of its owner, if it has one.
  *
- *     owned_open -> the session is changed -> owned_keep, owned_moved or owned_gone -> effect ->
- * owned_close
+ *     owned_open -> change of the session -> owned_keep, _moved or _gone -> effect -> owned_close
  *
  * A session never outlives its list, or else "all sessions of this owner are ended" would miss it.
  * So that not each refresh writes two keys, the list lives up to one ttl longer than it must. One
