@@ -181,6 +181,7 @@ int replay_ostart(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
                 number(argv[9]) <= argc - 10 - number(argv[8]);
     if (refused(ctx, fits)) return REDISMODULE_OK;
     int ended = (int)number(argv[8]), leavers = ended + (int)number(argv[9]);
+    remove_all(ctx, argv + 10, ended);
     RedisModuleKey *key = open_key(ctx, argv[1]);
     struct session_times times = {number(argv[5]), number(argv[6]), ttl(argv[4])};
     struct session *session = type_create(key, times, label_of(argv[2]));
@@ -190,7 +191,6 @@ int replay_ostart(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         RedisModuleKey *list = open_key(ctx, argv[2]);
         take_from_list(list_under(list), argv + 10, leavers);
         RedisModule_CloseKey(list);
-        remove_all(ctx, argv + 10, ended);
         put_into_list(ctx, argv[2], NULL, argv[1], number(argv[7]));
     }
     return done_with(ctx, key, argv, 0, 0);
