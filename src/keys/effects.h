@@ -33,7 +33,7 @@
  *
  * An <owner> is a label. Its list has the token from then on, and expires at <list_expire_at>. The
  * <ended>, <count> of them, leave it and are deleted: sessions, and aliases that END came through.
- * The <dead> leave it alone: whatever is there now is not the owner's. The <kept> is put back into
+ * The <dead> only leave it: whatever is under their names now is not the owner's. The <kept> is put back into
  * it, where that is not empty. A list without tokens is deleted.
  *
  * Effects are absolute, carry no sign key, and are sent after the change was made. A call sends
