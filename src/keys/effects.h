@@ -33,8 +33,8 @@
  *
  * An <owner> is a label. Its list has the token from then on, and expires at <list_expire_at>. The
  * <ended>, <count> of them, leave it and are deleted: sessions, and aliases that END came through.
- * The <dead> only leave it: whatever is under their names now is not the owner's. The <kept> is put back into
- * it, where that is not empty. A list without tokens is deleted.
+ * The <dead> only leave it: whatever is under their names now is not the owner's. The <kept> is put
+ * back into it, where that is not empty. A list without tokens is deleted.
  *
  * Effects are absolute, carry no sign key, and are sent after the change was made. A call sends
  * one: the server wraps two in MULTI and EXEC, and then refuses them where it would not refuse one.
