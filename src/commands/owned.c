@@ -135,9 +135,11 @@ void owned_gone(struct owned *owned, RedisModuleString *token) {
     struct owner *owner = owned->label ? owner_of(owned->key) : NULL;
     if (!owner) return;
     tokenlist_remove(&owner->tokens, server_bytes(token).at);
+    bool is_empty = owner->tokens.len == 0;
     long long life = type_expires_at(owned->key);
-    if (owner->tokens.len == 0 || life <= owned->reach)
-        life = owned_settle(owned->ctx, owned->label, owned->key);
+    if (is_empty || life <= owned->reach) life = owned_settle(owned->ctx, owned->label, owned->key);
+    /* Nobody here lives to say until when a list stays whose expiry was taken away by hand. */
+    if (!is_empty && life == TYPE_NO_EXPIRY) type_expire_at(owned->key, life = owned->reach);
     owned->change = (struct effects_list){owned->label, life};
 }
 

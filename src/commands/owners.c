@@ -77,19 +77,19 @@ static size_t end_found(RedisModuleCtx *ctx, RedisModuleString *label, RedisModu
     struct owner *owner = owner_of(key);
     struct leavers leavers = leavers_of(members, members->mine_len, kept);
     bool is_unlisted = kept && !(owner && tokenlist_has(&owner->tokens, server_bytes(kept).at));
-    bool changes = leavers.len > 0 || is_unlisted;
+    bool changes = leavers.ended.len > 0 || leavers.dead.len > 0 || is_unlisted;
     if (changes) {
         if (!owner) owner = owner_create(key);
         leavers_end(ctx, server_bytes(label), owner, &leavers);
         if (is_unlisted) tokenlist_add(&owner->tokens, server_bytes(kept).at);
         struct effects_list list = {label, owned_settle(ctx, label, key)};
-        effects_oend(ctx, list, kept, (struct strings){leavers.at, leavers.len});
+        effects_oend(ctx, list, kept, leavers.ended, leavers.dead);
     }
     RedisModule_CloseKey(key);
     if (changes && server_signals_explicitly()) RedisModule_SignalModifiedKey(ctx, label);
     leavers_tell(ctx, &leavers);
     leavers_free(&leavers);
-    return leavers.ended;
+    return leavers.ended.len;
 }
 
 int cmd_oend(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {

@@ -158,12 +158,12 @@ static void join_owner(struct call *call, RedisModuleString *label, RedisModuleK
     tokenlist_add(&owner->tokens, server_bytes(token).at);
     const struct session_times *times = &type_session(key)->times;
     long long expire_at = type_expires_at(key), life = type_expires_at(list);
-    if (life == TYPE_NO_EXPIRY || leavers->ended > 0)
+    if (life == TYPE_NO_EXPIRY || leavers->ended.len > 0)
         life = owned_settle(call->ctx, label, list);
     else if (expire_at > life)
         type_expire_at(list, life = owned_reach(times, expire_at));
     effects_ostart(call->ctx, token, (struct effects_list){label, life}, expire_at, ttl_arg, times,
-                   (struct strings){leavers->at, leavers->len}, payloads_of(options));
+                   leavers->ended, leavers->dead, payloads_of(options));
 }
 
 /* Makes the session under its token, which nobody else has, and ends those that it pushes out. It
