@@ -154,7 +154,8 @@ static void unlink_value(RedisModuleString *key, const void *value) {
 }
 
 /* Ends the sessions of a list that is gone, by one effect. */
-static void end_all(RedisModuleCtx *ctx, RedisModuleString *label, const struct tokenlist *tokens) {
+static void end_orphans(RedisModuleCtx *ctx, RedisModuleString *label,
+                        const struct tokenlist *tokens) {
     RedisModuleString **ended = memory.alloc(tokens->len * sizeof(RedisModuleString *));
     size_t ended_len = 0;
     char token[TOKEN_V2_LEN];
@@ -181,7 +182,7 @@ static int on_evicted(RedisModuleCtx *ctx, int type, const char *event, RedisMod
     (void)event;
     if (!unlinked.label || RedisModule_StringCompare(unlinked.label, key) != 0)
         return REDISMODULE_OK;
-    end_all(ctx, key, &unlinked.owner->tokens);
+    end_orphans(ctx, key, &unlinked.owner->tokens);
     forget_unlinked();
     return REDISMODULE_OK;
 }

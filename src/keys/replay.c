@@ -273,8 +273,8 @@ int replay_oend(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 
 /* Moves the session under argv[1], if there is one, to argv[2]; times holds expire_at, deadline,
  * ttl and alias_expire_at. The aliases from argv[first] on are deleted. */
-static void move_session(RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
-                         RedisModuleString **times, int first) {
+static void move_replayed(RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
+                          RedisModuleString **times, int first) {
     remove_all(ctx, argv + first, argc - first);
     RedisModuleKey *from = open_key(ctx, argv[1]);
     if (type_session(from)) {
@@ -302,13 +302,13 @@ static bool are_two(RedisModuleString **names) {
 
 int replay_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (was_refused(ctx, argc >= 7 && are_two(argv + 1))) return REDISMODULE_OK;
-    move_session(ctx, argv, argc, argv + 3, 7);
+    move_replayed(ctx, argv, argc, argv + 3, 7);
     return reply_done(ctx);
 }
 
 int replay_orotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (was_refused(ctx, argc >= 9 && are_two(argv + 1))) return REDISMODULE_OK;
-    move_session(ctx, argv, argc, argv + 4, 9);
+    move_replayed(ctx, argv, argc, argv + 4, 9);
     put_into_list(ctx, argv[3], argv[1], argv[2], number_of(argv[8]));
     return reply_done(ctx);
 }
