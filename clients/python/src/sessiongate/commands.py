@@ -13,13 +13,13 @@ import hmac
 import operator
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any, NamedTuple, TypeVar, Union
+from typing import Any, NamedTuple, TypeVar
 
 from .errors import BadArgument, BusyToken, NoPayload, NoSession, TryAgain
 from .payloads import JSON, Payloads, Serializer
 from .tokens import Keyring, SignKey, Verified
 
-Name = Union[str, bytes]
+Name = str | bytes
 Command = tuple[Any, ...]
 T = TypeVar("T")
 Plan = Generator[list[Command] | float, Any, T]
@@ -70,7 +70,7 @@ class Commands:
 
     def __init__(
         self,
-        sign_keys: Iterable[bytes],
+        sign_keys: Sequence[SignKey],
         *,
         ttl: int,
         max_ttl: int | None,

@@ -14,7 +14,7 @@ from .commands import Command, Commands, Plan
 from .errors import from_driver
 from .payloads import Serializer
 from .session import SessionState
-from .tokens import Verified
+from .tokens import Verified, seal
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -80,6 +80,7 @@ class BaseGate:
         token_format: str = "v2",
         serializer: Serializer | None = None,
     ) -> None:
+        sign_keys = seal(sign_keys)  # so that no traceback shows them
         self._client = client
         self._commands = Commands(
             sign_keys,
@@ -92,8 +93,7 @@ class BaseGate:
         )
 
     def __repr__(self) -> str:
-        count = len(self._commands.keyring.keys)
-        return f"<{type(self).__module__}.Gate on {type(self._client).__name__}, {count} sign keys>"
+        return f"<Gate on {type(self._client).__name__}>"
 
     def mint(self) -> str:
         """A new token for adopt(), signed with the newest sign key."""

@@ -53,6 +53,14 @@ class SignKey(bytes):
         raise TypeError("a sign key is not pickled")
 
 
+def seal(sign_keys: Any) -> Sequence[SignKey]:
+    """The sign keys, hidden; one that is no key is empty. It does not raise: a traceback would show
+    what it was given."""
+    if isinstance(sign_keys, (bytes, str)) or not isinstance(sign_keys, Iterable):
+        return []
+    return [SignKey(key if isinstance(key, (bytes, bytearray)) else b"") for key in sign_keys]
+
+
 class Verified(NamedTuple):
     """What verify() found.
 
@@ -67,15 +75,10 @@ class Verified(NamedTuple):
 class Keyring:
     """The sign keys of an application, the newest first."""
 
-    def __init__(self, sign_keys: Iterable[bytes]) -> None:
-        if isinstance(sign_keys, (bytes, str)):
-            sign_keys = None
-            raise BadArgument("sign_keys is a list of bytes, the newest first")
-        keys = [SignKey(key) if isinstance(key, (bytes, bytearray)) else None for key in sign_keys]
-        sign_keys = ()  # a traceback of what follows shows none
-        if not keys or not all(keys):
-            raise BadArgument("sign_keys is a list of bytes, one at least, and none is empty")
-        self.keys: Sequence[SignKey] = [key for key in keys if key]
+    def __init__(self, sign_keys: Sequence[SignKey]) -> None:
+        if not sign_keys or not all(sign_keys):
+            raise BadArgument("sign_keys is a list of bytes, one key at least, and none is empty")
+        self.keys = sign_keys
 
     def verify(self, token: Any) -> Verified | None:
         """Which sign key the token is signed with, or None where it is none's, or no token."""

@@ -1,0 +1,88 @@
+"""The options and fixtures of these tests."""
+
+import pathlib
+
+import pytest
+from support import Driver, Gates, Servers
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("sessiongate")
+    group.addoption("--driver", default="redis", choices=["redis", "valkey"], help="redis-py or valkey-py")
+    group.addoption("--server", default="redis-bookworm", metavar="NAME", help="one of `tests/servers list`")
+
+
+def pytest_report_header(config):
+    driver = Driver(config.getoption("driver"))
+    return f"server {config.getoption('server')}, driver {driver.name}-py {driver.module.__version__}"
+
+
+@pytest.fixture(scope="session")
+def driver(request):
+    return Driver(request.config.getoption("driver"))
+
+
+@pytest.fixture(scope="session")
+def lend(request, driver):
+    """Makes Servers: lend("--cluster", "3"). The caller closes them."""
+    name = request.config.getoption("server")
+
+    def make(*arguments):
+        return Servers(driver, "--server", name, *arguments)
+
+    return make
+
+
+@pytest.fixture
+def make_servers(lend):
+    """Makes Servers for one test."""
+    made = []
+
+    def make(*arguments):
+        made.append(lend(*arguments))
+        return made[-1]
+
+    yield make
+    for servers in made:
+        servers.close()
+
+
+@pytest.fixture(scope="session")
+def kept_server(lend):
+    servers = lend()
+    yield servers
+    servers.close()
+
+
+@pytest.fixture
+def server(kept_server):
+    """One server for all tests. Each finds it empty."""
+    kept_server.flush()
+    return kept_server
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def gates(request, driver, server):
+    """Makes Gates on the server, of both kinds."""
+    gates = Gates(driver, request.param, server)
+    yield gates
+    gates.close()
+
+
+@pytest.fixture
+def gate(gates):
+    return gates()
+
+
+@pytest.fixture
+def owners(server):
+    """For tests of owners' commands."""
+    if not server.knows("OSTART"):
+        pytest.skip("the module has no SESSIONGATE.OSTART yet")
+
+
+def pytest_collection_modifyitems(items):
+    frameworks = {"test_django.py", "test_django_suite.py", "test_flask.py", "test_starlette.py"}
+    for item in items:
+        if pathlib.Path(item.fspath).name not in frameworks:
+            item.add_marker("core")
