@@ -47,6 +47,11 @@ class Driver:
         self.version = tuple(int(part) for part in self.module.__version__.split(".")[:2])
         self.errors = importlib.import_module(f"{name}.exceptions")
 
+    def no_retries(self, kind):
+        """The option of a client of that kind that sends nothing again, as redis-py did before 6."""
+        retry = self.aio.retry if kind == "asyncio" else self.module.retry
+        return {"retry": retry.Retry(self.module.backoff.NoBackoff(), 0)}
+
 
 class Servers:
     """serve's servers. `server(command)` is one line of it; see `clients/testing/serve --help`."""
@@ -177,6 +182,7 @@ class Gates:
         self.clustered = len([node for node in servers.nodes if node["role"] == "master"]) > 1
         self.loop = asyncio.new_event_loop() if kind == "asyncio" else None
         self.clients = []
+        self.no_retries = driver.no_retries(kind)
 
     def __call__(self, sign_keys=(KEY,), client=None, **settings):
         options = settings.pop("options", {})

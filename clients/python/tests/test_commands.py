@@ -4,6 +4,8 @@ import inspect
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from support import KEY, OLD_KEY
+
 from sessiongate import (
     BadArgument,
     BadSignature,
@@ -15,7 +17,6 @@ from sessiongate import (
     WrongType,
 )
 from sessiongate.asyncio import Gate as AsyncGate
-from support import KEY, OLD_KEY
 
 
 @pytest.fixture
@@ -261,7 +262,7 @@ def test_both_gates_have_the_same_methods_documented_once():
         if name.startswith("_"):
             continue
         other = getattr(AsyncGate, name)
-        assert method.__doc__ and method.__doc__ == other.__doc__ or name == "session"
+        assert (method.__doc__ and method.__doc__ == other.__doc__) or name == "session"
         if name != "session":
             assert inspect.signature(method) == inspect.signature(other)
             assert "Plan" not in str(inspect.signature(method))

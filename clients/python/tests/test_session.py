@@ -4,8 +4,9 @@ import json
 import threading
 
 import pytest
-from sessiongate import BadArgument, BadPayload, NoPayload, NoSession
 from support import KEY, OLD_KEY
+
+from sessiongate import BadArgument, BadPayload, NoPayload, NoSession
 
 
 @pytest.fixture
