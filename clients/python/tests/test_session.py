@@ -17,10 +17,8 @@ def token(gate):
 # Loading
 
 
-def test_a_blocking_session_is_loaded_when_it_is_looked_at_and_once(gates, server, token):
-    if gates.kind == "asyncio":
-        pytest.skip("an asyncio session is loaded by `await gate.session(token)`")
-    gate = gates()
+@pytest.mark.parametrize("gates", ["blocking"], indirect=True)
+def test_a_blocking_session_is_loaded_when_it_is_looked_at_and_once(gate, server, token):
     with server.trips() as made:
         session = gate.session(token)
         assert not session.is_loaded

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import hmac
 import operator
+import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple, TypeVar
@@ -27,8 +28,8 @@ Plan = Generator[list[Command] | float, Any, T]
 LARGEST_NAME = 200
 """Bytes in a payload's name and in an owner."""
 
-# How long what was answered TRYAGAIN is sent again: five seconds, more often at first.
-_PAUSES = [0.01, 0.02, 0.04, 0.08, 0.15] + [0.2] * 24
+PATIENCE = 5.0
+"""Seconds for which what was answered TRYAGAIN is sent again."""
 
 _DEVICES_AT_ONCE = 100
 
@@ -409,11 +410,13 @@ def _one(word: str, key: SignKey, *arguments: bytes) -> Plan[Any]:
 def _exchange(batch: list[Command]) -> Plan[list[Any]]:
     """The replies to a batch, errors among them. What was answered TRYAGAIN is sent again."""
     replies: list[Any] = yield batch
-    for pause in _PAUSES:
-        refused = [index for index, reply in enumerate(replies) if isinstance(reply, TryAgain)]
-        if not refused:
+    give_up_at, pause = 0.0, 0.01
+    while refused := [index for index, reply in enumerate(replies) if isinstance(reply, TryAgain)]:
+        give_up_at = give_up_at or time.monotonic() + PATIENCE
+        if time.monotonic() > give_up_at:
             break
         yield pause
+        pause = min(2 * pause, 0.2)
         again = yield [batch[index] for index in refused]
         for index, reply in zip(refused, again, strict=True):
             replies[index] = reply
