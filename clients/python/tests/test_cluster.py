@@ -246,3 +246,21 @@ def test_a_cluster_that_is_down_says_so(make_servers, driver):
     with pytest.raises((ClusterDown, getattr(driver.errors, driver.Cluster.__name__ + "Exception"))):
         gate.pset(token, "n", b"d")
     gates.close()
+
+
+def test_the_sessions_of_an_owner_are_found_wherever_they_are(gate, cluster):
+    if not cluster.knows("OSTART"):
+        pytest.skip("the module has no SESSIONGATE.OSTART yet")
+    for n in range(30):
+        owner = f"user:{n}"
+        session = gate.session()
+        session["n"] = n
+        session.save()
+        session.login(owner)
+        other = gate.ostart(owner)
+        assert gate.olist(owner) == [session.token, other]
+        assert [device.current for device in gate.sessions(owner, current=other)] == [False, True]
+        assert gate.end_session(owner, gate.sessions(owner)[1].id)
+        assert gate.end_all(owner, keep=session.token) == 0
+        assert gate.end_all(owner) == 1
+    assert sizes(cluster) == [0, 0, 0]
