@@ -27,6 +27,7 @@ class SessionState(Payloads, MutableMapping[str, Any]):
         self._token = token  # of the session that is stored; None: there is none
         self._loaded = token is None
         self._deleted: set[str] = set()
+        self._has_ended = False
 
     def _ensure_loaded(self) -> None:
         """Called before the mapping is looked at."""
@@ -97,6 +98,16 @@ class SessionState(Payloads, MutableMapping[str, Any]):
     def is_loaded(self) -> bool:
         """Whether the mapping was looked at, so that the server was asked."""
         return self._loaded
+
+    @property
+    def is_emptied(self) -> bool:
+        """Whether it is stored, and its last payload was deleted and that not saved yet."""
+        return self._token is not None and bool(self._deleted) and len(self) == 0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether end() was called on it while it was stored, so that its cookie may be deleted."""
+        return self._has_ended
 
     def changes(self) -> tuple[dict[str, bytes], list[str]]:
         """What save() would set and delete: ({name: data}, [name])."""
@@ -252,8 +263,10 @@ def login(
 
 def end(session: SessionState) -> Plan[None]:
     """End the session, if it has not ended yet. The mapping is a new, empty session then."""
-    if session._token is not None and session._commands.verify(session._token) is not None:
-        yield from _end_quietly(session._commands, session._token)
+    token = session._token
+    if token is not None and session._commands.verify(token) is not None:
+        yield from _end_quietly(session._commands, token)
+        session._has_ended = True
     session._forget_all()
 
 
