@@ -1,9 +1,18 @@
 """The options and fixtures of these tests."""
 
+import importlib.util
 import pathlib
 
 import pytest
 from support import Driver, Gates, Servers
+
+FRAMEWORKS = {
+    "test_django.py": "django",
+    "test_django_suite.py": "django",
+    "test_flask.py": "flask",
+    "test_starlette.py": "starlette",
+}
+collect_ignore = [file for file, needed in FRAMEWORKS.items() if importlib.util.find_spec(needed) is None]
 
 
 def pytest_addoption(parser):
@@ -82,7 +91,6 @@ def owners(server):
 
 
 def pytest_collection_modifyitems(items):
-    frameworks = {"test_django.py", "test_django_suite.py", "test_flask.py", "test_starlette.py"}
     for item in items:
-        if pathlib.Path(item.fspath).name not in frameworks:
+        if pathlib.Path(item.fspath).name not in FRAMEWORKS:
             item.add_marker("core")

@@ -61,9 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="answer in JSON")
     gate = argparse.ArgumentParser(add_help=False)
     gate.add_argument("--keys", metavar="FILE", help="the file of the sign keys")
-    gate.add_argument(
-        "--django", action="store_true", help="take both from Django's settings"
-    )
+    gate.add_argument("--django", action="store_true", help="take both from Django's settings")
     server = argparse.ArgumentParser(add_help=False)
     server.add_argument("--url", metavar="URL", help="the server, redis://127.0.0.1:6379 when not given")
     server.add_argument("--cluster", action="store_true", help="the server is one of a cluster")
