@@ -16,7 +16,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple, TypeVar
 
-from .errors import BadArgument, BusyToken, NoPayload, NoSession, TryAgain
+from .errors import BadArgument, BadSignature, BadToken, BusyToken, NoPayload, NoSession, TryAgain
 from .payloads import JSON, Payloads, Serializer
 from .tokens import Keyring, SignKey, Verified
 
@@ -317,7 +317,8 @@ class Commands:
         devices = []
         for first in range(0, len(tokens), _DEVICES_AT_ONCE):
             some = tokens[first : first + _DEVICES_AT_ONCE]
-            asked = [self._command(t, word) for t in some for word in ("PGETALL", "INFO")]
+            addresses = [self._address(token) for token in some]
+            asked = [_command(word, *each) for each in addresses for word in ("PGETALL", "INFO")]
             replies = yield from _exchange(asked)
             for token, stored, info in zip(some, replies[::2], replies[1::2], strict=True):
                 if not isinstance(stored, NoSession) and not isinstance(info, NoSession):
@@ -351,21 +352,24 @@ class Commands:
 
         A refresh that fails, as on a replica or out of memory, does not fail the load.
         """
-        if self.verify(token) is None:
+        try:
+            address = self._address(token)
+        except (BadToken, BadSignature):
             return None
-        touch = self._command(token, "TOUCH", b"MINAGE", _whole(self.min_age))
-        stored, _ = yield from _exchange([self._command(token, "PGETALL"), touch])
+        touch = _command("TOUCH", *address, b"MINAGE", _whole(self.min_age))
+        stored, _ = yield from _exchange([_command("PGETALL", *address), touch])
         return None if isinstance(stored, NoSession) else _map(_checked(stored))
 
     def update(
         self, token: str, sets: Mapping[str, bytes], deletes: Iterable[str], ttl: int | None
     ) -> Plan[None]:
         """Set, delete and, where a ttl is given, set the life: one round trip, not one transaction."""
-        batch = [self._command(token, "PMSET", *_pairs(sets))] if sets else []
-        batch += [self._command(token, "PDEL", name_bytes(name)) for name in deletes]
+        address = self._address(token)
+        batch = [_command("PMSET", *address, *_pairs(sets))] if sets else []
+        batch += [_command("PDEL", *address, name_bytes(name)) for name in deletes]
         deleted = range(bool(sets), len(batch))
         if ttl is not None:
-            batch.append(self._command(token, "EXPIRE", _whole(ttl)))
+            batch.append(_command("EXPIRE", *address, _whole(ttl)))
         replies = yield from _exchange(batch)
         for index, reply in enumerate(replies):
             if not (index in deleted and isinstance(reply, NoPayload)):
@@ -373,8 +377,8 @@ class Commands:
 
     def load_with_info(self, token: str) -> Plan[tuple[dict[bytes, bytes], Info]]:
         """The payloads of a session, and what else is known of it."""
-        batch = [self._command(token, word) for word in ("PGETALL", "INFO")]
-        stored, info = yield from _exchange(batch)
+        address = self._address(token)
+        stored, info = yield from _exchange([_command(word, *address) for word in ("PGETALL", "INFO")])
         return _map(_checked(stored)), _info(_checked(info))
 
     # How a command is made
@@ -389,13 +393,12 @@ class Commands:
             life += [b"PAYLOADS", _whole(len(payloads)), *_pairs(payloads)]
         return life
 
-    def _command(self, token: str, word: str, *arguments: bytes) -> Command:
-        key = self.keyring.keys[self.keyring.position(token)]
-        return _command(word, key, token.encode(), *arguments)
+    def _address(self, token: str) -> tuple[SignKey, bytes]:
+        """A token with its sign key, as every command on it begins; raises BadToken or BadSignature."""
+        return self.keyring.keys[self.keyring.position(token)], token.encode()
 
     def _of(self, token: str, word: str, *arguments: bytes) -> Plan[Any]:
-        (reply,) = yield from _exchange([self._command(token, word, *arguments)])
-        return _checked(reply)
+        return (yield from _one(word, *self._address(token), *arguments))
 
 
 def _command(word: str, key: SignKey, *arguments: bytes) -> Command:

@@ -34,6 +34,13 @@ class JSON:
         return self._decode(data.decode())
 
 
+def _is_text(name: bytes) -> bool:
+    try:
+        return name.decode() is not None
+    except UnicodeDecodeError:
+        return False
+
+
 class Payloads(Mapping[str, Any]):
     """What the server had, read-only. A name that is not UTF-8 is left out.
 
@@ -47,12 +54,10 @@ class Payloads(Mapping[str, Any]):
         self._store(stored)
 
     def _store(self, stored: Mapping[bytes, bytes]) -> None:
-        self._stored: dict[str, bytes] = {}
-        for name, data in stored.items():
-            try:
-                self._stored[name.decode()] = data
-            except UnicodeDecodeError:
-                continue
+        try:
+            self._stored = {name.decode(): data for name, data in stored.items()}
+        except UnicodeDecodeError:
+            self._stored = {name.decode(): data for name, data in stored.items() if _is_text(name)}
 
     def __getitem__(self, name: str) -> Any:
         if name in self._values:
