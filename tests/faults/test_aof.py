@@ -2,6 +2,7 @@
 
 import pytest
 
+from features import signed_v2
 from harness import KEY, Wire, end, error_code, expire, pdel, pget, pset, signed, start, wait_for
 
 
@@ -100,11 +101,12 @@ def test_a_transaction_cut_at_any_byte_is_whole_or_absent(make_server):
 # Forged ------------------------------------------------------------------------------------------
 
 TOKEN, OTHER = signed(KEY, b"ForgedForgedForg"), signed(KEY, b"OtherOtherOtherO")
+V2 = signed_v2(KEY)
 LARGE = b"x" * 10_000_000
-START, PSET, PDEL, EXPIRE, ROTATE, ALIAS = (
-    b"SGREPLAY." + name
-    for name in (b"START", b"PSET", b"PDEL", b"EXPIRE", b"ROTATE", b"ALIAS"))
-INTERNAL = (START, PSET, PDEL, EXPIRE, ROTATE, ALIAS)
+INTERNAL = (START, PSET, PSETVIA, PDEL, EXPIRE, TOUCH, END, ROTATE, ALIAS, OSTART, OEXPIRE, OROTATE,
+            OEND, OWNER) = [b"SGREPLAY." + name for name in (
+                b"START", b"PSET", b"PSETVIA", b"PDEL", b"EXPIRE", b"TOUCH", b"END", b"ROTATE",
+                b"ALIAS", b"OSTART", b"OEXPIRE", b"OROTATE", b"OEND", b"OWNER")]
 NUMBERS = (b"-1", b"-9223372036854775808", b"1", b"9223372036854775807", b"9" * 30, b"soon", b"",
            b"9" * 10_000_000)
 
@@ -119,8 +121,20 @@ HOSTILE = {
     "too few arguments": [started()[:-1], (PSET, TOKEN, b"n"), (EXPIRE, TOKEN, b"0"),
                           (ROTATE, TOKEN, OTHER, b"0", b"0", b"0")],
     "too many arguments": [(*started(), b"n"), (PSET, TOKEN, b"n", b"d", b"n"),
-                           (PDEL, TOKEN, b"n", b"n"), (EXPIRE, TOKEN, b"0", b"0", b"0"),
-                           (ALIAS, TOKEN, OTHER, OTHER), (ROTATE, TOKEN, OTHER, *[b"0"] * 5)],
+                           (ALIAS, TOKEN, OTHER, OTHER), (OWNER, b"owner", OTHER, OTHER)],
+    "counts of more than there is": [(PSETVIA, TOKEN, b"2", OTHER, b"n", b"d"),
+                                     (PSETVIA, TOKEN, b"9" * 19, OTHER, b"n", b"d"),
+                                     (OSTART, TOKEN, b"owner", *[b"9" * 18] * 5, b"2", OTHER)],
+    "owners' lists of what is no v2 token": [
+        (OSTART, TOKEN, b"owner", *[b"9" * 13] * 5, b"1", OTHER), (OWNER, b"owner", b"x"),
+        (OEXPIRE, TOKEN, b"owner", *[b"9" * 13] * 3), (OEND, b"owner", b"0", b"x", b"y"),
+        (OROTATE, TOKEN, OTHER, b"owner", *[b"9" * 13] * 5)],
+    "an owner that is a session, a string, the token": [
+        started(), (OSTART, OTHER, TOKEN, *[b"9" * 13] * 5, b"0"), (b"SET", b"owner", b"s"),
+        (OEXPIRE, OTHER, b"owner", *[b"9" * 13] * 3), (OWNER, b"owner", V2),
+        (OSTART, V2, V2, *[b"9" * 13] * 5, b"0"), (OEND, V2, b"0", V2, V2)],
+    "an owner without a label, and one of 10 MB": [
+        (OSTART, V2, b"", *[b"9" * 13] * 5, b"0"), (OSTART, V2, LARGE, *[b"9" * 13] * 5, b"0")],
     "an empty name": [started(), (PSET, TOKEN, b"", b"d"), (PDEL, TOKEN, b"")],
     "no data": [started(), (PSET, TOKEN, b"n", b"")],
     "an empty name at the start": [(*started(), b"", b"d", b"n", b"")],
@@ -131,7 +145,8 @@ HOSTILE = {
                         (PDEL, TOKEN, LARGE)],
     "data of 10 MB": [(PSET, TOKEN, b"n", LARGE)],
     "an empty token": [started(b""), (PSET, b"", b"n", b"d"), (PDEL, b"", b"n"),
-                       (EXPIRE, b"", b"0", b"0"), (ALIAS, b"", TOKEN),
+                       (EXPIRE, b"", b"0", b"0"), (TOUCH, b"", b"1"), (END, b"", TOKEN),
+                       (ALIAS, b"", TOKEN),
                        (ROTATE, TOKEN, b"", b"0", b"0", b"0", b"60")],
     "a token of 10 MB": [started(LARGE), (PSET, LARGE, b"n", b"d"), (ALIAS, TOKEN, LARGE),
                          (ROTATE, TOKEN, LARGE, b"0", b"0", b"0", b"9223372036854775807")],
@@ -141,17 +156,23 @@ HOSTILE = {
                      started(OTHER, (b"0", number, number, number))],
            "the short START": [started(times=(number, b"60")), started(OTHER, (b"0", number))],
            "EXPIRE": [started(), (EXPIRE, TOKEN, number, number)],
+           "TOUCH": [started(), (TOUCH, TOKEN, number)],
            "ROTATE": [started(), (ROTATE, TOKEN, OTHER, *[number] * 4)]}.items()},
     "writes to a session that never started": [(PSET, TOKEN, b"n", b"d"), (PDEL, OTHER, b"n"),
                                                (EXPIRE, TOKEN + b"2", b"0", b"0"),
+                                               (TOUCH, TOKEN, b"1"), (END, OTHER, OTHER),
                                                (ROTATE, TOKEN + b"3", TOKEN + b"4", *[b"0"] * 4)],
-    "a session in place of a string": [command for write in (
+    "a session rotated away with itself as an alias": [
+        started(), (ROTATE, TOKEN, OTHER, *[b"0"] * 4, TOKEN, OTHER, OTHER)],
+    "an effect on a string": [command for write in (
         (PSET, TOKEN, b"n", b"d"), (PDEL, TOKEN, b"n"), (EXPIRE, TOKEN, b"0", b"0"),
+        (TOUCH, TOKEN, b"1"), (END, TOKEN, TOKEN),
         (ALIAS, TOKEN, OTHER), (ROTATE, TOKEN, OTHER, *[b"0"] * 4),
         (ROTATE, OTHER, TOKEN, *[b"0"] * 4), started())
         for command in ((b"SET", TOKEN, b"s"), write)],
-    "a session in place of an alias": [command for write in (
+    "an effect on an alias": [command for write in (
         (PSET, TOKEN, b"n", b"d"), (PDEL, TOKEN, b"n"), (EXPIRE, TOKEN, b"0", b"0"),
+        (TOUCH, TOKEN, b"1"), (END, TOKEN, TOKEN),
         (ROTATE, TOKEN, OTHER, *[b"0"] * 4), (ROTATE, OTHER, TOKEN, *[b"0"] * 4), started())
         for command in ((ALIAS, TOKEN, OTHER), write)],
     "a session started twice": [started(), (PSET, TOKEN, b"n", b"d"), started()],
