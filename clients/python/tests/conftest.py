@@ -83,13 +83,6 @@ def gate(gates):
     return gates()
 
 
-@pytest.fixture
-def owners(server):
-    """For tests of owners' commands."""
-    if not server.knows("OSTART"):
-        pytest.skip("the module has no SESSIONGATE.OSTART yet")
-
-
 def pytest_collection_modifyitems(items):
     for item in items:
         if pathlib.Path(item.fspath).name not in FRAMEWORKS:

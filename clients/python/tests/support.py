@@ -91,13 +91,6 @@ class Servers:
     def info(self, section, node=0):
         return self.admin(node).info(section)
 
-    def knows(self, command):
-        """Whether the server has SessionGate's command of that name."""
-        try:
-            self.admin().execute_command(f"SESSIONGATE.{command}")
-        except self.driver.errors.ResponseError as error:
-            return "unknown command" not in str(error)
-
     def flush(self):
         for node, lent in enumerate(self.nodes):
             if lent["role"] == "master":

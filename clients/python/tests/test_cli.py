@@ -99,7 +99,7 @@ def test_a_server_that_is_not_there_is_said_in_a_line(run, gate):
     assert len(error.splitlines()) == 1
 
 
-def test_the_sessions_of_an_owner_are_listed_and_ended(run, gate, owners):
+def test_the_sessions_of_an_owner_are_listed_and_ended(run, gate):
     tokens = [gate.ostart("user:1", payloads={"a": b"1"}) for _ in range(2)]
     status, said, _ = run("sessions", "user:1")
     assert status == 0

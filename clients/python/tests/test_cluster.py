@@ -249,8 +249,6 @@ def test_a_cluster_that_is_down_says_so(make_servers, driver):
 
 
 def test_the_sessions_of_an_owner_are_found_wherever_they_are(gate, cluster):
-    if not cluster.knows("OSTART"):
-        pytest.skip("the module has no SESSIONGATE.OSTART yet")
     for n in range(30):
         owner = f"user:{n}"
         session = gate.session()

@@ -1,6 +1,7 @@
 """Django's sessions: a site of its own, asked by browsers' worth of cookies."""
 
 import threading
+import traceback
 from datetime import timedelta
 
 import django_site
@@ -13,7 +14,7 @@ from django.http import HttpResponse
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from sessiongate import NoSession
+from sessiongate import BadArgument, NoSession
 from sessiongate.django import _DEFAULTS, SessionStore, end_session, end_sessions, gate, sessions_of
 
 
@@ -44,9 +45,8 @@ def configure(server):
 
 
 @pytest.fixture
-def site(configure, server):
-    """The site, without owners where the module has none."""
-    configure(OWNERS=server.knows("OSTART"))
+def site(configure):
+    configure()
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_request_costs_no_more_round_trips_than_it_must(site, server):
     assert trips(server, client, end) == 2
 
 
-def test_a_login_costs_four_round_trips(site, owners, server, user):
+def test_a_login_costs_four_round_trips(site, server, user):
     client = Client()
     ask(client, write)
 
@@ -340,7 +340,7 @@ def test_without_owners_nothing_is_owned(configure, user, server):
     assert info.owner is None
 
 
-def test_a_users_sessions_are_listed_and_ended(site, owners, user):
+def test_a_users_sessions_are_listed_and_ended(site, user):
     clients = [Client(headers={"user-agent": f"agent {n}"}) for n in range(3)]
 
     def log_in(request):
@@ -372,7 +372,7 @@ def test_a_users_sessions_are_listed_and_ended(site, owners, user):
     assert ask(kept, who) == ""
 
 
-def test_the_same_users_login_again_keeps_the_key(site, owners, user):
+def test_the_same_users_login_again_keeps_the_key(site, user):
     client = Client()
     ask(client, log_in_only(user))
     key = key_of(client)
@@ -381,7 +381,7 @@ def test_the_same_users_login_again_keeps_the_key(site, owners, user):
     assert len(sessions_of(user)) == 1
 
 
-def test_a_limit_of_devices_ends_the_oldest(configure, owners, user):
+def test_a_limit_of_devices_ends_the_oldest(configure, user):
     configure(LIMIT=2)
     clients = [Client() for _ in range(3)]
     for client in clients:
@@ -389,7 +389,7 @@ def test_a_limit_of_devices_ends_the_oldest(configure, owners, user):
     assert [ask(client, who) for client in clients] == ["", "ada", "ada"]
 
 
-def test_nobody_is_logged_in_by_a_session_that_was_ended_meanwhile(site, owners, user):
+def test_nobody_is_logged_in_by_a_session_that_was_ended_meanwhile(site, user):
     client = Client()
     ask(client, write)
 
@@ -443,6 +443,30 @@ def test_a_setting_that_is_unknown_or_missing_is_said(configure):
         SessionStore()
 
 
+@pytest.mark.parametrize("keys", [[], [""], [3], [None, "x"]])
+def test_sign_keys_that_are_none_are_refused(configure, keys):
+    configure()
+    site = {"LOCATION": "redis://127.0.0.1", "SIGN_KEYS": keys}
+    with override_settings(SESSIONGATE=site), pytest.raises(BadArgument):
+        gate()
+
+
+def test_what_is_wrong_with_the_settings_is_said_without_a_sign_key(configure):
+    configure()
+    secret = "Unique-Sign-Key-of-the-settings"
+    for wrong in ({"LOCATION": "gopher://x"}, {"LOCATION": "redis://x", "NONE": 1}, {}):
+        site = override_settings(SESSIONGATE={"SIGN_KEYS": [secret], **wrong})
+        with site, pytest.raises((ImproperlyConfigured, ValueError)) as raised:
+            gate()
+        ours = [
+            frame.f_locals
+            for frame, _ in traceback.walk_tb(raised.value.__traceback__)
+            if "/sessiongate/" in frame.f_code.co_filename
+        ]
+        assert ours
+        assert secret not in repr(ours) + repr(raised.value)
+
+
 def test_a_client_of_ones_own(configure, server):
     made = server.driver.Single(port=server.port)
     configure(LOCATION=None, CLIENT=made)
@@ -459,13 +483,13 @@ DATABASE = "django.contrib.sessions.backends.db"
 
 
 @pytest.fixture
-def legacy(configure, server):
+def legacy(configure):
     """A browser whose session is one of Django's own store."""
-    configure(OWNERS=server.knows("OSTART"))
+    configure()
     before, now = Client(), Client()  # a Client keeps the engine of its first request
     with override_settings(SESSION_ENGINE=DATABASE):
         ask(before, write)
-    configure(OWNERS=server.knows("OSTART"), LEGACY=DATABASE)
+    configure(LEGACY=DATABASE)
     now.cookies = before.cookies
     return now
 
@@ -481,6 +505,16 @@ def test_a_session_of_the_former_store_lives_on_there(legacy, server):
     newcomer = Client()
     ask(newcomer, write)
     assert gate().verify(key_of(newcomer))
+
+
+def test_create_makes_a_session_of_the_former_store_one_of_ours(legacy):
+    store = SessionStore(key_of(legacy))
+    assert store["a"] == 1
+    store.create()
+    store["a"] = 5
+    store.save()
+    assert gate().verify(store.session_key)
+    assert SessionStore(store.session_key)["a"] == 5
 
 
 def test_a_login_moves_a_session_of_the_former_store_here(legacy, user):

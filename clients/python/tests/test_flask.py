@@ -111,7 +111,7 @@ def test_a_request_costs_no_more_round_trips_than_it_must(app, ask, server):
     assert trips(read) == 0
 
 
-def test_a_login_costs_four_round_trips(app, ask, server, owners):
+def test_a_login_costs_four_round_trips(app, ask, server):
     browser = app.test_client()
     ask(browser, write)
     visitor = token_of(browser)

@@ -7,8 +7,6 @@ from support import KEY, OLD_KEY
 
 from sessiongate import BadArgument, BadSignature, BadToken, NoSession
 
-pytestmark = pytest.mark.usefixtures("owners")
-
 
 def test_the_sessions_of_an_owner_are_listed_and_ended(gate):
     tokens = [gate.ostart("user:1", payloads={"n": b"%d" % n}) for n in range(3)]

@@ -128,7 +128,7 @@ def test_a_request_costs_no_more_round_trips_than_it_must(site, server):
     assert trips(read) == 0
 
 
-def test_a_login_costs_four_round_trips(site, server, owners):
+def test_a_login_costs_four_round_trips(site, server):
     browser = site.browser()
     site.ask(browser, write)
     visitor = token_of(browser)

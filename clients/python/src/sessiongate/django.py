@@ -10,7 +10,7 @@ requests that change different items of one session both win, and only what has 
 from __future__ import annotations
 
 import functools
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -30,7 +30,7 @@ from . import connection
 from .commands import Device
 from .errors import BadSignature, BadToken, NoSession
 from .gate import Gate, Session
-from .tokens import SignKey, has_form
+from .tokens import SignKey, has_form, seal
 
 __all__ = ["SessionStore", "end_session", "end_sessions", "gate", "sessions_of"]
 
@@ -54,14 +54,14 @@ _DEFAULTS: dict[str, Any] = {
 
 @functools.cache
 def _settings() -> dict[str, Any]:
-    given = getattr(settings, "SESSIONGATE", {})
-    unknown = sorted(set(given) - set(_DEFAULTS))
+    chosen = {**_DEFAULTS, **getattr(settings, "SESSIONGATE", {})}
+    chosen["SIGN_KEYS"] = _sign_keys(chosen["SIGN_KEYS"])  # no traceback shows them from here on
+    unknown = sorted(set(chosen) - set(_DEFAULTS))
     if unknown:
         raise ImproperlyConfigured(f"SESSIONGATE has no setting {unknown[0]}")
-    merged = {**_DEFAULTS, **given}
-    if not merged["LOCATION"] and not merged["CLIENT"]:
+    if not chosen["LOCATION"] and not chosen["CLIENT"]:
         raise ImproperlyConfigured('SESSIONGATE needs a "LOCATION", redis://127.0.0.1:6379 for instance')
-    return merged
+    return chosen
 
 
 @functools.cache
@@ -75,7 +75,7 @@ def gate() -> Gate:
     serializer = chosen["SERIALIZER"]
     return Gate(
         client or connection.client(chosen["LOCATION"], chosen["CLUSTER"], **chosen["OPTIONS"]),
-        _sign_keys(chosen["SIGN_KEYS"]),
+        chosen["SIGN_KEYS"],
         ttl=settings.SESSION_COOKIE_AGE,
         max_ttl=chosen["MAX_TTL"],
         refresh=chosen["REFRESH"],
@@ -84,15 +84,13 @@ def gate() -> Gate:
     )
 
 
-def _sign_keys(given: list[str | bytes] | None) -> list[SignKey]:
+def _sign_keys(given: list[str | bytes] | None) -> Sequence[SignKey]:
     """Those given, or one derived from each secret key: the server is never sent a SECRET_KEY."""
     if given is not None:
-        return [SignKey(key.encode() if isinstance(key, str) else key) for key in given]
+        return seal([key.encode() if isinstance(key, str) else key for key in given])
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return [
-        SignKey(salted_hmac("sessiongate.django", "sign key", secret=each, algorithm="sha256").digest())
-        for each in secrets
-    ]
+    derived = [salted_hmac("sessiongate.django", "sign key", secret=s, algorithm="sha256") for s in secrets]
+    return seal([each.digest() for each in derived])
 
 
 def _forget_settings(*, setting: str, **_: Any) -> None:
@@ -215,7 +213,7 @@ class SessionStore(SessionBase):
         values = dict(getattr(self, "_session_cache", {}))
         self._session_cache = session = gate().session()
         session.update(values)
-        self._session_key = None
+        self._session_key = self._legacy = None
         self.save(must_create=True)
         self.modified = True
 
