@@ -83,6 +83,20 @@ def gate(gates):
     return gates()
 
 
+@pytest.fixture(params=["blocking", "asyncio"])
+def gates_of(request, driver):
+    """Makes Gates, of both kinds, on servers of the test's own: gates_of(servers)."""
+    made = []
+
+    def make(servers):
+        made.append(Gates(driver, request.param, servers))
+        return made[-1]
+
+    yield make
+    for gates in made:
+        gates.close()
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if pathlib.Path(item.fspath).name not in FRAMEWORKS:

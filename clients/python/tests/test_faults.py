@@ -4,22 +4,9 @@ import socket
 import threading
 
 import pytest
-from support import KEY, Gates, wait_for
+from support import KEY, wait_for
 
 from sessiongate import Gate, NoSession
-
-
-@pytest.fixture(params=["blocking", "asyncio"])
-def gates_of(request, driver):
-    made = []
-
-    def make(servers):
-        made.append(Gates(driver, request.param, servers))
-        return made[-1]
-
-    yield make
-    for gates in made:
-        gates.close()
 
 
 @pytest.mark.parametrize("how", ["stop 0", "kill 0"])

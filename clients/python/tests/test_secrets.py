@@ -7,7 +7,6 @@ import socket
 import traceback
 
 import pytest
-from support import Gates
 
 import sessiongate.asyncio
 from sessiongate import (
@@ -86,22 +85,8 @@ def each_call(token):
     }.values()
 
 
-@pytest.fixture
-def gates_of(driver):
-    made = []
-
-    def make(kind, servers):
-        made.append(Gates(driver, kind, servers))
-        return made[-1]
-
-    yield make
-    for gates in made:
-        gates.close()
-
-
-@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
-def test_a_server_without_the_module(make_servers, gates_of, kind, caplog):
-    gate = gates_of(kind, make_servers("--no-module"))([SECRET])
+def test_a_server_without_the_module(make_servers, gates_of, caplog):
+    gate = gates_of(make_servers("--no-module"))([SECRET])
     token = gate.mint()
     for call in each_call(token):
         with pytest.raises(NotLoaded) as raised:
@@ -109,10 +94,10 @@ def test_a_server_without_the_module(make_servers, gates_of, kind, caplog):
         assert_hidden(raised.value, token, caplog)
 
 
-@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
-def test_a_server_that_is_gone(make_servers, gates_of, driver, kind, caplog):
+def test_a_server_that_is_gone(make_servers, gates_of, driver, caplog):
     servers = make_servers()
-    gate = gates_of(kind, servers)([SECRET], options=driver.no_retries(kind))
+    gates = gates_of(servers)
+    gate = gates([SECRET], options=gates.no_retries)
     token = gate.start()
     servers("kill 0")
     for call in each_call(token):
@@ -122,11 +107,10 @@ def test_a_server_that_is_gone(make_servers, gates_of, driver, kind, caplog):
         assert_hidden(raised.value, token, caplog)
 
 
-@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
-def test_a_server_that_does_not_answer_in_time(make_servers, gates_of, driver, kind, caplog):
+def test_a_server_that_does_not_answer_in_time(make_servers, gates_of, driver, caplog):
     servers = make_servers()
-    options = {"socket_timeout": 0.2, **driver.no_retries(kind)}
-    gate = gates_of(kind, servers)([SECRET], options=options)
+    gates = gates_of(servers)
+    gate = gates([SECRET], options={"socket_timeout": 0.2, **gates.no_retries})
     token = gate.start()
     servers("pause 0")
     for call in each_call(token):
