@@ -1,0 +1,129 @@
+/**
+ * The payloads of a session as the server has them: texts by their names, and what differs from them.
+ *
+ * Another language spells the same value otherwise, so a value is compared with the stored one written by the
+ * same serializer; the stored text itself is compared first, since it is nearly always ours.
+ */
+import type { Serializer } from "./access.js";
+import type { Reply } from "./driver.js";
+import { BadArgument, BadPayload } from "./errors.js";
+import { entriesOf } from "./wire.js";
+
+export interface Changes {
+  readonly set: ReadonlyMap<string, string>;
+  readonly gone: readonly string[];
+}
+
+const LONGEST_NAME = 200;
+const LARGEST_DATA = 8_000_000;
+
+export class Payloads {
+  readonly #texts = new Map<string, string>();
+  readonly #serializer: Serializer;
+
+  /** @param reply what PGETALL answered; none: no payloads */
+  constructor(reply: Reply, serializer: Serializer) {
+    this.#serializer = serializer;
+    if (reply === undefined) return;
+    for (const [name, data] of entriesOf(reply)) {
+      // A name that is no UTF-8 could not be written back: sessions leave it alone.
+      if (!name.includes("\ufffd")) this.#texts.set(name, String(data));
+    }
+  }
+
+  get size(): number {
+    return this.#texts.size;
+  }
+
+  names(): IterableIterator<string> {
+    return this.#texts.keys();
+  }
+
+  /** @throws BadPayload when the serializer cannot read it */
+  value(name: string): unknown {
+    try {
+      return this.#serializer.parse(this.#texts.get(name) as string);
+    } catch {
+      throw new BadPayload(`the payload ${JSON.stringify(name)} is not what the serializer reads`);
+    }
+  }
+
+  /** All that can be read, in an object without a prototype. */
+  values(): Record<string, unknown> {
+    const values: Record<string, unknown> = Object.create(null);
+    for (const [name, stored] of this.#texts) {
+      try {
+        values[name] = this.#serializer.parse(stored);
+      } catch {
+        // A broken payload hides no other.
+      }
+    }
+    return values;
+  }
+
+  /**
+   * What to write so that the server has these values. `seen` are the names that the application could see: of
+   * those, what is not among the values any more is gone. `untouched` tells which values were never looked at.
+   *
+   * @throws BadArgument when a name or a value cannot be stored
+   */
+  changes(
+    values: object,
+    seen: Iterable<string>,
+    untouched: (name: string) => boolean = () => false,
+  ): Changes {
+    const set = new Map<string, string>();
+    const there = new Set<string>();
+    for (const name of Object.keys(values)) {
+      if (untouched(name)) {
+        there.add(name);
+        continue;
+      }
+      const written = this.#serializer.stringify((values as Record<string, unknown>)[name]);
+      if (written === undefined) continue;
+      there.add(name);
+      if (this.#differs(name, written)) {
+        check(name, written);
+        set.set(name, written);
+      }
+    }
+    const gone: string[] = [];
+    for (const name of seen) if (!there.has(name) && this.#texts.has(name)) gone.push(name);
+    return { set, gone };
+  }
+
+  /** These changes are the server's now. */
+  apply(changes: Changes): void {
+    for (const [name, written] of changes.set) this.#texts.set(name, written);
+    for (const name of changes.gone) this.#texts.delete(name);
+  }
+
+  /** Names and data by turns. */
+  pairs(): string[] {
+    return [...this.#texts].flat();
+  }
+
+  #differs(name: string, written: string): boolean {
+    const stored = this.#texts.get(name);
+    if (stored === undefined) return true;
+    if (stored === written) return false;
+    try {
+      return this.#serializer.stringify(this.#serializer.parse(stored)) !== written;
+    } catch {
+      return true;
+    }
+  }
+}
+
+function check(name: string, written: string): void {
+  const length = Buffer.byteLength(name);
+  if (length < 1 || length > LONGEST_NAME || !name.isWellFormed()) {
+    throw new BadArgument(`the name of a payload is not 1 to ${LONGEST_NAME} bytes of UTF-8`);
+  }
+  const size = Buffer.byteLength(written);
+  if (size < 1 || size > LARGEST_DATA) {
+    throw new BadArgument(
+      `the payload ${JSON.stringify(name)} is not 1 to ${LARGEST_DATA} bytes long`,
+    );
+  }
+}

@@ -1,0 +1,289 @@
+/**
+ * A session as one request knows it: its token, what was loaded of it, and how it is saved. Sessions and
+ * adapters keep one each and give it values; it sends what differs.
+ *
+ *     fresh ──save──► stored ──save, rotate, login──► stored
+ *       │                │
+ *       └──────end───────┴──end, or ended elsewhere──► over: nothing makes it again
+ *
+ * A stored session is only ever updated. Saves are queued: with two in flight the second would find the
+ * session that the first has just started.
+ */
+import type { Access } from "./access.js";
+import type { Argument, Command, Reply } from "./driver.js";
+import { BusyToken, NoPayload, NoSession, SessionGateError } from "./errors.js";
+import { type Changes, Payloads } from "./payloads.js";
+import { infoOf, lifeArguments, text } from "./wire.js";
+
+/** What a save is told: the changes, worked out when its turn comes. */
+export type Changing = () => Changes;
+
+const UNCHANGED: Changes = { set: new Map(), gone: [] };
+
+export class SessionState {
+  readonly access: Access;
+  payloads: Payloads;
+  /** The life that a refresh restores, in seconds. */
+  life: number;
+  #token: string | undefined;
+  #signKey: number;
+  #phase: "fresh" | "stored" | "over";
+  /** Seconds left when it was loaded; undefined when that is not known, or the life was just set. */
+  #left: number | undefined;
+  /** Whether an attempt to store it may have reached the server. */
+  #attempted = false;
+  #busy: Promise<unknown> | undefined;
+
+  private constructor(
+    access: Access,
+    token: string | undefined,
+    signKey: number,
+    payloads?: Reply,
+    left?: number,
+  ) {
+    this.access = access;
+    this.payloads = new Payloads(payloads, access.serializer);
+    this.life = access.ttl;
+    this.#token = token;
+    this.#signKey = signKey;
+    this.#phase = payloads === undefined ? "fresh" : "stored";
+    this.#left = left;
+  }
+
+  /** One that is not stored yet, under a token that was minted for it; without one it is minted when asked for. */
+  static fresh(access: Access, token?: string): SessionState {
+    return new SessionState(access, token, 0);
+  }
+
+  /** The session of what should be a token, refreshed when that is due; undefined when there is none. */
+  static async load(access: Access, token: unknown): Promise<SessionState | undefined> {
+    const verified = access.verify(token);
+    if (!verified) return undefined;
+    const signKey = verified.position;
+    const [payloads, left] = await access.send(access.loading(token as string, signKey));
+    if (payloads instanceof NoSession) return undefined;
+    if (payloads instanceof Error) throw payloads;
+    // What is wrong with the refresh (a replica, out of memory) is no matter of who only reads.
+    const seconds = left instanceof Error ? undefined : Number(left);
+    return new SessionState(access, token as string, signKey, payloads, seconds);
+  }
+
+  get token(): string {
+    this.#token ??= this.access.mint();
+    return this.#token;
+  }
+
+  get isStored(): boolean {
+    return this.#phase === "stored";
+  }
+
+  /** Seconds left when it was loaded, where that is known. */
+  get left(): number | undefined {
+    return this.#left;
+  }
+
+  /**
+   * Send what has changed, in one round trip; nothing where nothing has. Sets are all or none; sets, deletes
+   * and the new life are one round trip, not one transaction.
+   *
+   * @throws NoSession when it was ended meanwhile: then nothing is stored
+   */
+  save(changing: Changing, life = this.life): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#notOver();
+      const changes = changing();
+      if (this.#phase === "fresh") await this.#adopt(changes, life);
+      else await this.#update(changes, life);
+    });
+  }
+
+  /** Delete a payload and return its value, or undefined when there is none: of many who ask one gets it. */
+  take(name: string): Promise<unknown> {
+    return this.#inTurn(async () => {
+      this.#notOver();
+      if (this.#phase === "fresh") return undefined;
+      const [data] = await this.#all([this.#command("PPOP", [name])], NoPayload);
+      const gone: Changes = { set: new Map(), gone: [name] };
+      if (data instanceof NoPayload) {
+        this.payloads.apply(gone);
+        return undefined;
+      }
+      this.payloads.apply({ set: new Map([[name, text(data)]]), gone: [] });
+      try {
+        return this.payloads.value(name);
+      } finally {
+        this.payloads.apply(gone);
+      }
+    });
+  }
+
+  /** A new token, of the newest sign key; the old one is dead at once. */
+  rotate(): Promise<void> {
+    return this.#inTurn(() => this.#rotate());
+  }
+
+  /**
+   * A new session of that owner with these payloads and changes; this one ends. The owner's own session gets a
+   * new token.
+   *
+   * @throws NoSession when it was ended meanwhile: then nobody is logged in
+   */
+  login(
+    owner: string,
+    limit: number | undefined,
+    changing: Changing,
+    life = this.life,
+  ): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#notOver();
+      const changes = changing();
+      if (this.#phase === "fresh") {
+        this.payloads.apply(changes);
+        await this.#startOwned(owner, limit, life);
+        return;
+      }
+      const [payloads, info] = await this.#all([this.#command("PGETALL"), this.#command("INFO")]);
+      this.payloads = new Payloads(payloads, this.access.serializer);
+      if (infoOf(info).owner === owner) {
+        await this.#rotate();
+        await this.#update(changes, life);
+        return;
+      }
+      const former = this.#command("END");
+      this.payloads.apply(changes);
+      await this.#startOwned(owner, limit, life);
+      try {
+        await this.access.call(former);
+      } catch (error) {
+        // Somebody ended the visitor's session meanwhile, or nobody knows: then it must not go on by another name.
+        const started = this.#command("END");
+        this.#phase = "over";
+        await this.access.send([started]);
+        throw error;
+      }
+    });
+  }
+
+  /** End it. One that is over already stays so. */
+  end(): Promise<void> {
+    return this.#inTurn(async () => {
+      const stored = this.#phase === "stored" || this.#attempted;
+      const command = stored ? this.#command("END") : undefined;
+      if (command) {
+        const [reply] = await this.access.send([command]);
+        if (reply instanceof Error && !(reply instanceof NoSession)) throw reply;
+      }
+      this.#phase = "over";
+    });
+  }
+
+  // ---------------------------------------------------------------------------------------------
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    while (this.#busy) await this.#busy;
+    const running = work();
+    const settled = running.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#busy = settled;
+    try {
+      return await running;
+    } finally {
+      if (this.#busy === settled) this.#busy = undefined;
+    }
+  }
+
+  #notOver(): void {
+    if (this.#phase === "over") throw new NoSession();
+  }
+
+  #command(name: string, args: readonly Argument[] = []): Command {
+    return this.access.command(name, this.token, this.#signKey, args);
+  }
+
+  async #call(name: string, args: readonly Argument[] = []): Promise<Reply> {
+    const [reply] = await this.#all([this.#command(name, args)]);
+    return reply;
+  }
+
+  /** Send together; the first error is thrown, a NoSession before any other. */
+  async #all(commands: readonly Command[], forgiven?: typeof NoPayload): Promise<Reply[]> {
+    const replies = await this.access.send(commands);
+    let failed: Error | undefined;
+    for (const reply of replies) {
+      if (!(reply instanceof Error) || (forgiven && reply instanceof forgiven)) continue;
+      if (reply instanceof NoSession) {
+        this.#phase = "over";
+        throw reply;
+      }
+      failed ??= reply;
+    }
+    if (failed) throw failed;
+    return replies;
+  }
+
+  async #adopt(changes: Changes, life: number): Promise<void> {
+    if (changes.set.size === 0) return;
+    const again = this.#attempted;
+    this.#attempted = true;
+    const args = lifeArguments(life, this.access.maxTtl, [...changes.set].flat());
+    try {
+      await this.access.call(this.#command("ADOPT", args));
+    } catch (error) {
+      if (!(error instanceof BusyToken)) {
+        // A refusal of the server's stored nothing; anything else may have been stored.
+        if (error instanceof SessionGateError) this.#attempted = again;
+        throw error;
+      }
+      // The token was minted for this session, so it is this session that lives: a reply was lost. Of an earlier
+      // save the payloads may be others.
+      if (again) await this.#all([this.#command("PMSET", [...changes.set].flat())]);
+    }
+    this.#phase = "stored";
+    this.#attempted = false;
+    this.#settled(changes, life);
+  }
+
+  async #update(changes: Changes, life: number): Promise<void> {
+    const commands = changes.gone.map((name) => this.#command("PDEL", [name]));
+    if (changes.set.size > 0) commands.unshift(this.#command("PMSET", [...changes.set].flat()));
+    if (life !== this.life) {
+      commands.push(this.#command("EXPIRE", [String(life)]));
+    } else if (this.#left !== undefined && this.#left >= 0 && this.#left < 0.9 * life) {
+      // The refresh of the load goes by the gate's ttl, which is longer than this session's own.
+      commands.push(this.#command("TOUCH"));
+    }
+    if (commands.length === 0) return;
+    await this.#all(commands, NoPayload);
+    this.#settled(changes, life);
+  }
+
+  #settled(changes: Changes, life: number): void {
+    this.payloads.apply(changes);
+    this.life = life;
+    this.#left = undefined;
+  }
+
+  async #rotate(): Promise<void> {
+    this.#notOver();
+    if (this.#phase === "fresh") {
+      if (!this.#attempted) this.#token = undefined;
+      return;
+    }
+    const newKey = this.#signKey === 0 ? [] : ["NEWKEY", this.access.signKey(0)];
+    this.#token = text(await this.#call("ROTATE", newKey));
+    this.#signKey = 0;
+  }
+
+  async #startOwned(owner: string, limit: number | undefined, life: number): Promise<void> {
+    const { access } = this;
+    const [ttl, ...rest] = lifeArguments(life, access.maxTtl, this.payloads.pairs());
+    const most = limit === undefined ? [] : ["LIMIT", String(limit)];
+    const started = access.command("OSTART", owner, 0, [ttl as string, ...most, ...rest]);
+    this.#token = text(await access.call(started));
+    this.#signKey = 0;
+    this.#phase = "stored";
+    this.#settled(UNCHANGED, life);
+  }
+}
