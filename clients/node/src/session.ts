@@ -42,8 +42,8 @@ export class Session<T extends object = Record<string, unknown>> {
    *
    * @throws NoSession, BadArgument when a name or a value cannot be stored
    */
-  save(): Promise<void> {
-    return this.#state.save(() => this.#changes());
+  async save(): Promise<void> {
+    await this.#state.save(() => this.#changes());
   }
 
   /** Remove a value at the server and here, and return it, or undefined: of many who take it one gets it. */

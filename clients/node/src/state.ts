@@ -15,9 +15,6 @@ import { BusyToken, NoPayload, NoSession, SessionGateError } from "./errors.js";
 import { type Changes, Payloads } from "./payloads.js";
 import { infoOf, lifeArguments, text } from "./wire.js";
 
-/** What a save is told: the changes, worked out when its turn comes. */
-export type Changing = () => Changes;
-
 const UNCHANGED: Changes = { set: new Map(), gone: [] };
 
 export class SessionState {
@@ -51,8 +48,8 @@ export class SessionState {
   }
 
   /** One that is not stored yet, under a token that was minted for it; without one it is minted when asked for. */
-  static fresh(access: Access, token?: string): SessionState {
-    return new SessionState(access, token, 0);
+  static fresh(access: Access, token?: string, signKey = 0): SessionState {
+    return new SessionState(access, token, signKey);
   }
 
   /** The session of what should be a token, refreshed when that is due; undefined when there is none. */
@@ -83,15 +80,24 @@ export class SessionState {
   }
 
   /**
-   * Send what has changed, in one round trip; nothing where nothing has. Sets are all or none; sets, deletes
-   * and the new life are one round trip, not one transaction.
+   * Send what has changed, in one round trip; undefined, at once, where there is nothing to send. Sets are all
+   * or none; sets, deletes and the new life are one round trip, not one transaction.
    *
    * @throws NoSession when it was ended meanwhile: then nothing is stored
    */
-  save(changing: Changing, life = this.life): Promise<void> {
+  save(changing: () => Changes, life = this.life): Promise<void> | undefined {
+    let changes: Changes | undefined;
+    if (!this.#busy && this.#phase !== "over") {
+      changes = changing();
+      if (
+        this.#phase === "fresh" ? changes.set.size === 0 : this.#updates(changes, life).length === 0
+      ) {
+        return undefined;
+      }
+    }
     return this.#inTurn(async () => {
       this.#notOver();
-      const changes = changing();
+      changes ??= changing(); // with a save in flight only now is known what it left to do
       if (this.#phase === "fresh") await this.#adopt(changes, life);
       else await this.#update(changes, life);
     });
@@ -131,7 +137,7 @@ export class SessionState {
   login(
     owner: string,
     limit: number | undefined,
-    changing: Changing,
+    changing: () => Changes,
     life = this.life,
   ): Promise<void> {
     return this.#inTurn(async () => {
@@ -246,17 +252,23 @@ export class SessionState {
   }
 
   async #update(changes: Changes, life: number): Promise<void> {
-    const commands = changes.gone.map((name) => this.#command("PDEL", [name]));
-    if (changes.set.size > 0) commands.unshift(this.#command("PMSET", [...changes.set].flat()));
+    const commands = this.#updates(changes, life);
+    if (commands.length === 0) return;
+    await this.#all(commands, NoPayload);
+    this.#settled(changes, life);
+  }
+
+  #updates(changes: Changes, life: number): Command[] {
+    const commands: Command[] = [];
+    if (changes.set.size > 0) commands.push(this.#command("PMSET", [...changes.set].flat()));
+    for (const name of changes.gone) commands.push(this.#command("PDEL", [name]));
     if (life !== this.life) {
       commands.push(this.#command("EXPIRE", [String(life)]));
     } else if (this.#left !== undefined && this.#left >= 0 && this.#left < 0.9 * life) {
       // The refresh of the load goes by the gate's ttl, which is longer than this session's own.
       commands.push(this.#command("TOUCH"));
     }
-    if (commands.length === 0) return;
-    await this.#all(commands, NoPayload);
-    this.#settled(changes, life);
+    return commands;
   }
 
   #settled(changes: Changes, life: number): void {

@@ -1,0 +1,67 @@
+/**
+ * What an adapter holds beside the session object of its framework: the state that it was loaded from or will be
+ * stored by, and which of its names the application could see. Frameworks hide some (express-session those of
+ * its methods), and what nobody saw nobody deleted.
+ */
+import type { Access } from "./access.js";
+import { SessionState } from "./state.js";
+
+export class Held {
+  readonly state: SessionState;
+  /** The names that the application can see and so delete. */
+  seen: Iterable<string>;
+  /** The cookie's life as it is stored, in milliseconds, null or undefined where it has none. */
+  maxAge: number | null | undefined;
+
+  constructor(state: SessionState, seen: Iterable<string> = []) {
+    this.state = state;
+    this.seen = seen;
+  }
+
+  /** What is there under an id that a caller names: to be overwritten, or started under it. */
+  static async upsert(access: Access, id: string): Promise<Held> {
+    const signKey = access.keyOf(id);
+    const state = await SessionState.load(access, id);
+    if (state) return new Held(state, [...state.payloads.names()]);
+    return new Held(SessionState.fresh(access, id, signKey));
+  }
+
+  /** Save all values; undefined, at once, where there is nothing to send. A life of 0 ends it. */
+  save(values: object, life: number): Promise<void> | undefined {
+    if (life <= 0) return this.state.end();
+    const saved = this.state.save(() => this.changes(values), life);
+    this.seen = Object.keys(values);
+    return saved;
+  }
+
+  /** Save these values alone, and the life. */
+  touch(values: object, life: number): Promise<void> | undefined {
+    if (life <= 0) return this.state.end();
+    return this.state.save(() => this.state.payloads.changes(values, []), life);
+  }
+
+  changes(values: object) {
+    return this.state.payloads.changes(values, this.seen);
+  }
+}
+
+/** A life in whole seconds, rounded up, from a cookie's milliseconds. */
+export function secondsOf(maxAge: number): number {
+  return Math.max(0, Math.ceil(maxAge / 1000));
+}
+
+/** Call back when it is done; at once when there is nothing to do. */
+export function settle(
+  start: () => Promise<unknown> | undefined,
+  callback: (error?: unknown) => void,
+): void {
+  let running: Promise<unknown> | undefined;
+  try {
+    running = start();
+  } catch (error) {
+    callback(error); // a value that cannot be stored
+    return;
+  }
+  if (running) running.then(() => callback(), callback);
+  else callback();
+}
