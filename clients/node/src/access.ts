@@ -129,42 +129,50 @@ export class Access {
   }
 
   /** A command on a key, the token or the owner, signed with the sign key at that position. */
-  command(name: string, key: string, position: number, args: readonly Argument[] = []): Command {
+  command(name: string, key: string, position: number, ...args: Argument[]): Command {
     return {
-      name: `SESSIONGATE.${name}`,
       key,
       readonly: READONLY.has(name),
-      args: [this.signKey(position), key, ...args],
+      line: [`SESSIONGATE.${name}`, this.signKey(position), key, ...args],
     };
   }
 
   /** START has no key: any master takes it. */
-  start(args: readonly Argument[]): Command {
+  start(...args: Argument[]): Command {
     return {
-      name: "SESSIONGATE.START",
       key: undefined,
       readonly: false,
-      args: [this.signKey(0), ...args],
+      line: ["SESSIONGATE.START", this.signKey(0), ...args],
     };
   }
 
-  /** What each load sends: the payloads, and the refresh that is due at most now and then. */
+  /** All payloads as text, which is what sessions read. */
+  payloadsOf(token: string, position: number): Command {
+    return {
+      key: token,
+      readonly: true,
+      asText: true,
+      line: ["SESSIONGATE.PGETALL", this.signKey(position), token],
+    };
+  }
+
+  /** What each load sends: for the payloads, and for the refresh that is due now and then. */
   loading(token: string, position: number): Command[] {
     return [
-      this.command("PGETALL", token, position),
-      this.command("TOUCH", token, position, ["MINAGE", this.#minAge]),
+      this.payloadsOf(token, position),
+      this.command("TOUCH", token, position, "MINAGE", this.#minAge),
     ];
   }
 
   /** Send together; each command is answered with its reply or with its error, none of which is thrown. */
-  async send(commands: readonly Command[]): Promise<Reply[]> {
-    const replies = await this.#driver.send(commands);
-    if (replies.some(isTryAgain)) await this.#repeat(commands, replies);
-    for (let i = 0; i < replies.length; i++) {
-      const reply = replies[i];
-      if (reply instanceof Error) replies[i] = errorOf(reply, (commands[i] as Command).name);
-    }
-    return replies;
+  send(commands: readonly Command[]): Promise<Reply[]> {
+    return this.#driver.send(commands).then((replies) => {
+      if (!replies.some(isError)) return replies;
+      if (replies.some(isTryAgain)) {
+        return this.#repeat(commands, replies).then(() => translated(commands, replies));
+      }
+      return translated(commands, replies);
+    });
   }
 
   /** Send one command; its error is thrown. */
@@ -188,6 +196,14 @@ export class Access {
       });
     }
   }
+}
+
+const isError = (reply: Reply) => reply instanceof Error;
+
+function translated(commands: readonly Command[], replies: readonly Reply[]): Reply[] {
+  return replies.map((reply, index) =>
+    reply instanceof Error ? errorOf(reply, (commands[index] as Command).line[0]) : reply,
+  );
 }
 
 const READONLY = new Set(["PGET", "PMGET", "PGETALL", "TTL", "INFO", "OLIST"]);

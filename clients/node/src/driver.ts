@@ -10,16 +10,17 @@
 export type Argument = string | Buffer;
 
 export interface Command {
-  readonly name: string;
   /** The token or the owner: what routes the command; undefined: to any master. */
   readonly key: string | undefined;
   /** Whether replicas may answer, if the application has its driver read from them. */
   readonly readonly: boolean;
-  /** All that follows the name. */
-  readonly args: readonly Argument[];
+  /** The name, and all that follows it. */
+  readonly line: readonly [string, ...Argument[]];
+  /** Whether bulk strings come as text instead of bytes. */
+  readonly asText?: boolean;
 }
 
-/** Bulk strings are Buffers, maps are flat arrays or objects; an Error is what the driver raised. */
+/** Bulk strings are Buffers or text, maps are flat arrays or objects; an Error is what the driver raised. */
 export type Reply = unknown;
 
 export interface Driver {
@@ -61,6 +62,22 @@ export function driverOf(client: Client): Driver {
   );
 }
 
+/** Wait for all, with errors among the replies. */
+function all(promises: readonly PromiseLike<Reply>[]): Promise<Reply[]> {
+  return new Promise((resolve) => {
+    const replies = new Array<Reply>(promises.length);
+    let missing = promises.length;
+    if (missing === 0) resolve(replies);
+    promises.forEach((promise, index) => {
+      const settle = (reply: Reply) => {
+        replies[index] = reply;
+        if (--missing === 0) resolve(replies);
+      };
+      promise.then(settle, (error) => settle(raised(error)));
+    });
+  });
+}
+
 const raised = (error: unknown): Error =>
   error instanceof Error ? error : new Error("the driver failed");
 
@@ -72,27 +89,26 @@ interface Options {
 }
 
 /** By the type bytes of RESP: `$`, bulk strings, and `%`, maps, in which a plain object loses `__proto__`. */
-const typeMapping = { 36: Buffer, 37: Array };
+const BYTES = { 36: Buffer, 37: Array };
+const TEXT = { 36: String, 37: Array };
 
 /**
  * From 6 on node-redis sets a timer for each command, until it is written. While the connection is up that
  * is at the end of this tick, so the timer is all cost.
  */
-const WHEN_READY: Options = { typeMapping, timeout: undefined };
-const WHEN_NOT: Options = { typeMapping };
+function optionsFor(command: Command, isReady: boolean | undefined): Options {
+  const typeMapping = command.asText ? TEXT : BYTES;
+  return isReady ? { typeMapping, timeout: undefined } : { typeMapping };
+}
 
 interface Sender {
   readonly isReady: boolean;
   sendCommand(args: readonly Argument[], options: Options): Promise<Reply>;
 }
 
-const line = (command: Command): Argument[] => [command.name, ...command.args];
-
 function sendAll(client: Sender, commands: readonly Command[]): Promise<Reply[]> {
-  const options = client.isReady ? WHEN_READY : WHEN_NOT;
-  return Promise.all(
-    commands.map((command) => client.sendCommand(line(command), options).catch(raised)),
-  );
+  const { isReady } = client;
+  return all(commands.map((it) => client.sendCommand(it.line, optionsFor(it, isReady))));
 }
 
 class NodeRedis implements Driver {
@@ -142,10 +158,8 @@ class NodeRedisSentinel implements Driver {
   }
 
   send(commands: readonly Command[]): Promise<Reply[]> {
-    return Promise.all(
-      commands.map((command) =>
-        this.#client.sendCommand(command.readonly, line(command), WHEN_NOT).catch(raised),
-      ),
+    return all(
+      commands.map((it) => this.#client.sendCommand(it.readonly, it.line, optionsFor(it, false))),
     );
   }
 }
@@ -169,13 +183,10 @@ class NodeRedisCluster implements Driver {
   }
 
   send(commands: readonly Command[]): Promise<Reply[]> {
-    // A copy for each: node-redis 5 writes the slot into the options.
-    const options = this.#client.isReady ? WHEN_READY : WHEN_NOT;
-    return Promise.all(
-      commands.map((command) =>
-        this.#client
-          .sendCommand(command.key, command.readonly, line(command), { ...options })
-          .catch(raised),
+    const { isReady } = this.#client;
+    return all(
+      commands.map((it) =>
+        this.#client.sendCommand(it.key, it.readonly, it.line, optionsFor(it, isReady)),
       ),
     );
   }
@@ -188,7 +199,13 @@ interface DriverCommand {
   getKeys(): string[];
   isReadOnly?: boolean;
 }
-type CommandClass = new (name: string, args: readonly Argument[]) => DriverCommand;
+type CommandClass = new (
+  name: string,
+  args: readonly Argument[],
+  options?: object,
+) => DriverCommand;
+
+const AS_TEXT = { replyEncoding: "utf8" };
 
 interface Redis {
   readonly isCluster: boolean;
@@ -213,13 +230,13 @@ class IORedis implements Driver {
 
   send(commands: readonly Command[]): Promise<Reply[]> {
     if (!this.cluster) this.#cork();
-    return Promise.all(
-      commands.map(({ name, key, readonly, args }) => {
-        const command = new this.#Command(name, args);
+    return all(
+      commands.map(({ line: [name, ...args], key, readonly, asText }) => {
+        const command = new this.#Command(name, args, asText ? AS_TEXT : undefined);
         command.getKeys = () => (key === undefined ? [] : [key]);
         if (readonly) command.isReadOnly = true;
         this.#client.sendCommand(command);
-        return command.promise.catch(raised);
+        return command.promise;
       }),
     );
   }

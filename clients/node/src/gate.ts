@@ -100,9 +100,7 @@ export class Gate {
     const access = this.#access;
     if (!access.cluster) {
       const [ttl, ...rest] = this.#lifeOf(life);
-      return text(
-        await access.call(access.start([ttl as string, "FORMAT", access.format, ...rest])),
-      );
+      return text(await access.call(access.start(ttl as string, "FORMAT", access.format, ...rest)));
     }
     const token = access.mint();
     try {
@@ -123,7 +121,7 @@ export class Gate {
     const [ttl, ...rest] = this.#lifeOf(life);
     const limit = life.limit === undefined ? [] : ["LIMIT", String(life.limit)];
     const args = [ttl as string, ...limit, ...rest];
-    return text(await this.#access.call(this.#access.command("OSTART", owner, 0, args)));
+    return text(await this.#access.call(this.#access.command("OSTART", owner, 0, ...args)));
   }
 
   /** The tokens of the owner's sessions, the oldest start first; those of the newest sign key come first. */
@@ -144,7 +142,7 @@ export class Gate {
       return ended.reduce<number>((sum, count) => sum + Number(count), 0);
     }
     const kept = access.keyOf(keep);
-    let count = Number(await access.call(access.command("OEND", owner, kept, ["KEEP", keep])));
+    let count = Number(await access.call(access.command("OEND", owner, kept, "KEEP", keep)));
     for (let position = 0; position < access.keyCount; position++) {
       if (position !== kept)
         count += Number(await access.call(access.command("OEND", owner, position)));
@@ -182,7 +180,7 @@ export class Gate {
     if (rotation.grace) args.push("GRACE", String(rotation.grace));
     if (rotation.ttl !== undefined) args.push("TTL", String(rotation.ttl));
     if (rotation.maxTtl !== undefined) args.push("MAXTTL", String(rotation.maxTtl));
-    return text(await this.#access.call(this.#access.command("ROTATE", token, position, args)));
+    return text(await this.#access.call(this.#access.command("ROTATE", token, position, ...args)));
   }
 
   async end(token: string): Promise<void> {
@@ -248,7 +246,7 @@ export class Gate {
     const tokens = await this.olist(owner);
     const commands = tokens.flatMap((token) => {
       const position = access.keyOf(token);
-      return [access.command("INFO", token, position), access.command("PGETALL", token, position)];
+      return [access.command("INFO", token, position), access.payloadsOf(token, position)];
     });
     const replies = commands.length === 0 ? [] : await access.send(commands);
     return tokens
@@ -290,8 +288,8 @@ export class Gate {
 
   // ---------------------------------------------------------------------------------------------
 
-  async #call(name: string, token: string, args?: readonly Argument[]): Promise<Reply> {
-    return this.#access.call(this.#access.command(name, token, this.#access.keyOf(token), args));
+  async #call(name: string, token: string, args: readonly Argument[] = []): Promise<Reply> {
+    return this.#access.call(this.#access.command(name, token, this.#access.keyOf(token), ...args));
   }
 
   /** One command for each sign key: a list shows and ends only what its own key signed. */

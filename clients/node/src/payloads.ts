@@ -7,12 +7,14 @@
 import type { Serializer } from "./access.js";
 import type { Reply } from "./driver.js";
 import { BadArgument, BadPayload } from "./errors.js";
-import { entriesOf } from "./wire.js";
 
 export interface Changes {
-  readonly set: ReadonlyMap<string, string>;
+  /** Names and texts by turns. */
+  readonly set: readonly string[];
   readonly gone: readonly string[];
 }
+
+const never = () => false;
 
 const LONGEST_NAME = 200;
 const LARGEST_DATA = 8_000_000;
@@ -21,18 +23,15 @@ export class Payloads {
   readonly #texts = new Map<string, string>();
   readonly #serializer: Serializer;
 
-  /** @param reply what PGETALL answered; none: no payloads */
+  /** @param reply what PGETALL answered, as text; none: no payloads */
   constructor(reply: Reply, serializer: Serializer) {
     this.#serializer = serializer;
     if (reply === undefined) return;
-    for (const [name, data] of entriesOf(reply)) {
+    const pairs = Array.isArray(reply) ? reply : Object.entries(reply as object).flat();
+    for (let i = 0; i < pairs.length; i += 2) {
       // A name that is no UTF-8 could not be written back: sessions leave it alone.
-      if (!name.includes("\ufffd")) this.#texts.set(name, String(data));
+      if (!pairs[i].includes("\ufffd")) this.#texts.set(pairs[i], pairs[i + 1]);
     }
-  }
-
-  get size(): number {
-    return this.#texts.size;
   }
 
   names(): IterableIterator<string> {
@@ -70,32 +69,31 @@ export class Payloads {
   changes(
     values: object,
     seen: Iterable<string>,
-    untouched: (name: string) => boolean = () => false,
+    untouched: (name: string) => boolean = never,
   ): Changes {
-    const set = new Map<string, string>();
-    const there = new Set<string>();
+    const set: string[] = [];
+    const gone: string[] = [];
+    const empty: string[] = [];
     for (const name of Object.keys(values)) {
-      if (untouched(name)) {
-        there.add(name);
-        continue;
-      }
+      if (untouched(name)) continue;
       const written = this.#serializer.stringify((values as Record<string, unknown>)[name]);
-      if (written === undefined) continue;
-      there.add(name);
-      if (this.#differs(name, written)) {
+      if (written === undefined) empty.push(name);
+      else if (this.#differs(name, written)) {
         check(name, written);
-        set.set(name, written);
+        set.push(name, written);
       }
     }
-    const gone: string[] = [];
-    for (const name of seen) if (!there.has(name) && this.#texts.has(name)) gone.push(name);
+    for (const name of seen) {
+      const isThere = Object.hasOwn(values, name) && !empty.includes(name);
+      if (!isThere && this.#texts.has(name)) gone.push(name);
+    }
     return { set, gone };
   }
 
   /** These changes are the server's now. */
-  apply(changes: Changes): void {
-    for (const [name, written] of changes.set) this.#texts.set(name, written);
-    for (const name of changes.gone) this.#texts.delete(name);
+  apply({ set, gone }: Changes): void {
+    for (let i = 0; i < set.length; i += 2) this.#texts.set(set[i] as string, set[i + 1] as string);
+    for (const name of gone) this.#texts.delete(name);
   }
 
   /** Names and data by turns. */

@@ -15,7 +15,7 @@ import { BusyToken, NoPayload, NoSession, SessionGateError } from "./errors.js";
 import { type Changes, Payloads } from "./payloads.js";
 import { infoOf, lifeArguments, text } from "./wire.js";
 
-const UNCHANGED: Changes = { set: new Map(), gone: [] };
+const UNCHANGED: Changes = { set: [], gone: [] };
 
 export class SessionState {
   readonly access: Access;
@@ -53,16 +53,17 @@ export class SessionState {
   }
 
   /** The session of what should be a token, refreshed when that is due; undefined when there is none. */
-  static async load(access: Access, token: unknown): Promise<SessionState | undefined> {
+  static load(access: Access, token: unknown): Promise<SessionState | undefined> {
     const verified = access.verify(token);
-    if (!verified) return undefined;
+    if (!verified) return Promise.resolve(undefined);
     const signKey = verified.position;
-    const [payloads, left] = await access.send(access.loading(token as string, signKey));
-    if (payloads instanceof NoSession) return undefined;
-    if (payloads instanceof Error) throw payloads;
-    // What is wrong with the refresh (a replica, out of memory) is no matter of who only reads.
-    const seconds = left instanceof Error ? undefined : Number(left);
-    return new SessionState(access, token as string, signKey, payloads, seconds);
+    return access.send(access.loading(token as string, signKey)).then(([payloads, left]) => {
+      if (payloads instanceof NoSession) return undefined;
+      if (payloads instanceof Error) throw payloads;
+      // What is wrong with the refresh (a replica, out of memory) is no matter of who only reads.
+      const seconds = left instanceof Error ? undefined : Number(left);
+      return new SessionState(access, token as string, signKey, payloads, seconds);
+    });
   }
 
   get token(): string {
@@ -90,7 +91,9 @@ export class SessionState {
     if (!this.#busy && this.#phase !== "over") {
       changes = changing();
       if (
-        this.#phase === "fresh" ? changes.set.size === 0 : this.#updates(changes, life).length === 0
+        this.#phase === "fresh"
+          ? changes.set.length === 0
+          : this.#updates(changes, life).length === 0
       ) {
         return undefined;
       }
@@ -108,13 +111,13 @@ export class SessionState {
     return this.#inTurn(async () => {
       this.#notOver();
       if (this.#phase === "fresh") return undefined;
-      const [data] = await this.#all([this.#command("PPOP", [name])], NoPayload);
-      const gone: Changes = { set: new Map(), gone: [name] };
+      const [data] = await this.#all([this.#command("PPOP", name)], NoPayload);
+      const gone: Changes = { set: [], gone: [name] };
       if (data instanceof NoPayload) {
         this.payloads.apply(gone);
         return undefined;
       }
-      this.payloads.apply({ set: new Map([[name, text(data)]]), gone: [] });
+      this.payloads.apply({ set: [name, text(data)], gone: [] });
       try {
         return this.payloads.value(name);
       } finally {
@@ -148,7 +151,10 @@ export class SessionState {
         await this.#startOwned(owner, limit, life);
         return;
       }
-      const [payloads, info] = await this.#all([this.#command("PGETALL"), this.#command("INFO")]);
+      const [payloads, info] = await this.#all([
+        this.access.payloadsOf(this.token, this.#signKey),
+        this.#command("INFO"),
+      ]);
       this.payloads = new Payloads(payloads, this.access.serializer);
       if (infoOf(info).owner === owner) {
         await this.#rotate();
@@ -204,13 +210,8 @@ export class SessionState {
     if (this.#phase === "over") throw new NoSession();
   }
 
-  #command(name: string, args: readonly Argument[] = []): Command {
-    return this.access.command(name, this.token, this.#signKey, args);
-  }
-
-  async #call(name: string, args: readonly Argument[] = []): Promise<Reply> {
-    const [reply] = await this.#all([this.#command(name, args)]);
-    return reply;
+  #command(name: string, ...args: Argument[]): Command {
+    return this.access.command(name, this.token, this.#signKey, ...args);
   }
 
   /** Send together; the first error is thrown, a NoSession before any other. */
@@ -230,12 +231,12 @@ export class SessionState {
   }
 
   async #adopt(changes: Changes, life: number): Promise<void> {
-    if (changes.set.size === 0) return;
+    if (changes.set.length === 0) return;
     const again = this.#attempted;
     this.#attempted = true;
-    const args = lifeArguments(life, this.access.maxTtl, [...changes.set].flat());
+    const args = lifeArguments(life, this.access.maxTtl, changes.set);
     try {
-      await this.access.call(this.#command("ADOPT", args));
+      await this.access.call(this.#command("ADOPT", ...args));
     } catch (error) {
       if (!(error instanceof BusyToken)) {
         // A refusal of the server's stored nothing; anything else may have been stored.
@@ -244,7 +245,7 @@ export class SessionState {
       }
       // The token was minted for this session, so it is this session that lives: a reply was lost. Of an earlier
       // save the payloads may be others.
-      if (again) await this.#all([this.#command("PMSET", [...changes.set].flat())]);
+      if (again) await this.#all([this.#command("PMSET", ...changes.set)]);
     }
     this.#phase = "stored";
     this.#attempted = false;
@@ -260,10 +261,10 @@ export class SessionState {
 
   #updates(changes: Changes, life: number): Command[] {
     const commands: Command[] = [];
-    if (changes.set.size > 0) commands.push(this.#command("PMSET", [...changes.set].flat()));
-    for (const name of changes.gone) commands.push(this.#command("PDEL", [name]));
+    if (changes.set.length > 0) commands.push(this.#command("PMSET", ...changes.set));
+    for (const name of changes.gone) commands.push(this.#command("PDEL", name));
     if (life !== this.life) {
-      commands.push(this.#command("EXPIRE", [String(life)]));
+      commands.push(this.#command("EXPIRE", String(life)));
     } else if (this.#left !== undefined && this.#left >= 0 && this.#left < 0.9 * life) {
       // The refresh of the load goes by the gate's ttl, which is longer than this session's own.
       commands.push(this.#command("TOUCH"));
@@ -284,7 +285,8 @@ export class SessionState {
       return;
     }
     const newKey = this.#signKey === 0 ? [] : ["NEWKEY", this.access.signKey(0)];
-    this.#token = text(await this.#call("ROTATE", newKey));
+    const [token] = await this.#all([this.#command("ROTATE", ...newKey)]);
+    this.#token = text(token);
     this.#signKey = 0;
   }
 
@@ -292,7 +294,7 @@ export class SessionState {
     const { access } = this;
     const [ttl, ...rest] = lifeArguments(life, access.maxTtl, this.payloads.pairs());
     const most = limit === undefined ? [] : ["LIMIT", String(limit)];
-    const started = access.command("OSTART", owner, 0, [ttl as string, ...most, ...rest]);
+    const started = access.command("OSTART", owner, 0, ttl as string, ...most, ...rest);
     this.#token = text(await access.call(started));
     this.#signKey = 0;
     this.#phase = "stored";
