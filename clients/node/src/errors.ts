@@ -129,7 +129,7 @@ const BY_CODE: ReadonlyMap<string, Made> = new Map<string, Made>([
 
 /** Whether the reply asks to send the command again a little later. */
 export function isTryAgain(reply: unknown): boolean {
-  return reply instanceof Error && reply.message.includes("TRYAGAIN");
+  return reply instanceof Error && reply.message.startsWith("TRYAGAIN");
 }
 
 /** The error to throw for what the driver answered to that command. */
@@ -139,8 +139,8 @@ export function errorOf(raised: Error, command: string): Error {
   const space = message.indexOf(" ");
   const made = BY_CODE.get(space < 0 ? message : message.slice(0, space));
   if (made) return new made(message.slice(space + 1));
-  // After its own attempts ioredis gives up with words of its own.
-  if (isTryAgain(raised)) return new TryAgain();
+  // ioredis repeats TRYAGAIN by itself, at random nodes, and gives up with words of its own.
+  if (message.startsWith("Too many Cluster redirections")) return new TryAgain();
   return cleaned(raised);
 }
 

@@ -229,6 +229,7 @@ export class SessionGateStore extends Store {
 
   #generated(req: Request): void {
     if (req.sessionID !== this.#minted) {
+      Reflect.deleteProperty(req, "session"); // or the response of the error would try to save it
       throw new TypeError(
         "SessionGateStore makes the ids: session({ store, genid: store.genid, ... })",
       );

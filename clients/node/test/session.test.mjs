@@ -201,7 +201,10 @@ test("values are decoded when they are first read", async () => {
   const parsed = [];
   const serializer = {
     stringify: JSON.stringify,
-    parse: (text) => (parsed.push(text), JSON.parse(text)),
+    parse(text) {
+      parsed.push(text);
+      return JSON.parse(text);
+    },
   };
   const own = new Gate(connection.client, { signKeys, serializer });
   const session = await own.session(await stored({ a: "1", b: "2" }));
