@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { before, beforeEach, describe, test } from "node:test";
 import express5 from "express";
 import session from "express-session";
 import express4 from "express4";
@@ -9,27 +9,15 @@ import { Gate, NoSession } from "sessiongate";
 import { SessionGateStore } from "sessiongate/express";
 import { plain, single } from "./support/drivers.mjs";
 import { Browser, gateway, listen } from "./support/http.mjs";
+import { serverUnderTest } from "./support/server-under-test.mjs";
 import { serve } from "./support/servers.mjs";
 import { until } from "./support/wait.mjs";
 
 const SECRET = "a secret of the tests";
 const signKeys = ["sign key"];
-let server;
-let connection;
-let gate;
-/** What the applications leave open. */
-const closers = [];
-
-before(async () => {
-  server = await serve();
-  connection = await plain(server.port);
-  gate = new Gate(connection.client, { signKeys, ttl: 1000 });
-});
-after(async () => {
-  await Promise.all(closers.map((close) => close()));
-  connection.close();
-  await server.stop();
-});
+const under = await serverUnderTest();
+const { sent } = under;
+const gate = new Gate(under.client, { signKeys, ttl: 1000 });
 
 /** What cookie-signature does. */
 const sign = (id) =>
@@ -38,22 +26,6 @@ const sign = (id) =>
   );
 const idOf = (browser) =>
   decodeURIComponent(browser.cookies.get("connect.sid")).slice(2).split(".").slice(0, 3).join(".");
-
-const calls = async () => {
-  const lines = (await connection.client.info("commandstats")).matchAll(
-    /cmdstat_sessiongate\.(\w+):calls=(\d+)/gi,
-  );
-  return new Map(Array.from(lines, ([, name, count]) => [name.toUpperCase(), Number(count)]));
-};
-
-/** The commands of SessionGate that the server was sent while `work` ran. */
-async function sent(work) {
-  const earlier = await calls();
-  await work();
-  return [...(await calls())]
-    .flatMap(([name, count]) => Array(count - (earlier.get(name) ?? 0)).fill(name))
-    .sort();
-}
 
 /** An application with the routes of the tests, its store, and a browser for it. */
 async function application(express, options = {}, storeOptions = {}, routes = () => {}) {
@@ -127,7 +99,7 @@ async function application(express, options = {}, storeOptions = {}, routes = ()
   routes(app, store);
   app.use((error, _req, res, _next) => res.status(500).send(error.code ?? error.message));
   const { url, close } = await listen(app);
-  closers.push(close);
+  under.closers.push(close);
   return {
     store,
     url,
@@ -209,7 +181,7 @@ for (const [name, express] of [
       const [{ id: shown, req }] = await lost;
       assert.match(shown, /^[0-9a-f]{32}$/);
       assert.equal(req.sessionID, id);
-      assert.equal(await connection.client.exists(id), 0);
+      assert.equal(await under.client.exists(id), 0);
       assert.equal((await thief.json("/read")).user, undefined);
     });
 
@@ -234,7 +206,7 @@ for (const [name, express] of [
       await browser.get("/set?a=1");
       const ended = idOf(browser);
       await gate.end(ended);
-      const foreign = new Gate(connection.client, { signKeys: ["another"] }).mint();
+      const foreign = new Gate(under.client, { signKeys: ["another"] }).mint();
       const ids = [ended, gate.mint(), foreign, "none", "../../etc", "x".repeat(4000), "__proto__"];
       for (const id of ids) {
         const other = app.browser();
@@ -312,7 +284,7 @@ describe("options of express-session", () => {
     const id = idOf(browser);
     assert.equal(await gate.ttl(id), 21);
     await gate.pset(id, "other", "1");
-    await connection.client.expire(id, 10);
+    await under.client.expire(id, 10);
     await browser.get("/read");
     assert.equal(await gate.ttl(id), 21);
     assert.deepEqual(await sent(() => browser.get("/read")), ["PGETALL", "TOUCH"]);
@@ -378,7 +350,7 @@ describe("the store by hand", () => {
     const id = store.genid();
     assert.equal(await call(store, "get", id), null);
     await call(store, "touch", id, { cookie: { originalMaxAge: 5000 } });
-    assert.equal(await connection.client.exists(id), 0);
+    assert.equal(await under.client.exists(id), 0);
     await call(store, "set", id, { cookie: { originalMaxAge: 5000, path: "/" }, a: 1, b: 2 });
     assert.equal(await gate.ttl(id), 5);
     await call(store, "set", id, { cookie: { originalMaxAge: 9000, path: "/" }, a: 3 });
@@ -427,7 +399,7 @@ test("a former store's sessions live out, and a login moves them over", async ()
 
 for (const { name, connect } of single) {
   test(`Express 5 on ${name}`, async () => {
-    const own = await connect(server.port);
+    const own = await connect(under.server.port);
     const app = await application(express5, { gate: new Gate(own.client, { signKeys }) });
     const browser = app.browser();
     await browser.get("/set?user=Ada");

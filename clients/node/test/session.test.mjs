@@ -1,44 +1,25 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { BadArgument, BadPayload, Gate, NoSession } from "sessiongate";
-import { plain } from "./support/drivers.mjs";
-import { serve } from "./support/servers.mjs";
+import { serverUnderTest } from "./support/server-under-test.mjs";
 
 const signKeys = ["sign key"];
-let server;
-let connection;
-let gate;
-
-before(async () => {
-  server = await serve();
-  connection = await plain(server.port);
-  gate = new Gate(connection.client, { signKeys, ttl: 1000 });
-});
-after(async () => {
-  connection.close();
-  await server.stop();
-});
+const under = await serverUnderTest();
+const gate = new Gate(under.client, { signKeys, ttl: 1000 });
 
 /** How often the server read from its clients, and which commands it was sent, while `work` ran. */
 async function cost(work) {
   const reads = async () => {
-    const [line] = (await connection.client.info("stats")).match(/total_reads_processed:\d+/);
-    return Number(line.split(":")[1]);
+    const [, count] = (await under.client.info("stats")).match(/total_reads_processed:(\d+)/);
+    return Number(count);
   };
-  const calls = async () => {
-    const lines = (await connection.client.info("commandstats")).matchAll(
-      /cmdstat_sessiongate\.(\w+):calls=(\d+)/gi,
-    );
-    return new Map(Array.from(lines, ([, name, count]) => [name.toUpperCase(), Number(count)]));
-  };
-  const commandsBefore = await calls();
-  const readsBefore = await reads();
-  await work();
-  const trips = (await reads()) - readsBefore - 1;
-  const commands = [...(await calls())].flatMap(([name, count]) =>
-    Array(count - (commandsBefore.get(name) ?? 0)).fill(name),
-  );
-  return { trips, commands: commands.sort() };
+  let trips;
+  const commands = await under.sent(async () => {
+    const earlier = await reads();
+    await work();
+    trips = (await reads()) - earlier - 1;
+  });
+  return { trips, commands };
 }
 
 async function stored(payloads) {
@@ -61,7 +42,7 @@ test("a new session is stored by its first save that has something", async () =>
 test("what is no session's token gives a new session of another token", async () => {
   const ended = await gate.start();
   await gate.end(ended);
-  const foreign = new Gate(connection.client, { signKeys: ["another"] }).mint();
+  const foreign = new Gate(under.client, { signKeys: ["another"] }).mint();
   for (const token of [undefined, null, "", "no token", ended, foreign, gate.mint()]) {
     const session = await gate.session(token);
     assert.equal(session.isNew, true);
@@ -72,7 +53,7 @@ test("what is no session's token gives a new session of another token", async ()
 
 test("round trips: forged 0, read 1, read and write 2, first write 1, the same value again 1", async () => {
   const token = await stored({ a: "1" });
-  const foreign = new Gate(connection.client, { signKeys: ["another"] }).mint();
+  const foreign = new Gate(under.client, { signKeys: ["another"] }).mint();
   assert.equal((await cost(() => gate.session(foreign))).trips, 0);
   assert.equal((await cost(async () => (await gate.session(token)).data.a)).trips, 1);
   const write = async () => {
@@ -135,7 +116,7 @@ test("a session that was ended stays ended: save throws NoSession and stores not
   await assert.rejects(session.save(), NoSession);
   await assert.rejects(session.save(), NoSession);
   await assert.rejects(session.rotate(), NoSession);
-  assert.equal(await connection.client.exists(token), 0);
+  assert.equal(await under.client.exists(token), 0);
 });
 
 test("after end the session is over, and its values are forgotten", async () => {
@@ -146,7 +127,7 @@ test("after end the session is over, and its values are forgotten", async () => 
   session.data.b = 1;
   await assert.rejects(session.save(), NoSession);
   await session.end();
-  assert.equal(await connection.client.exists(token), 0);
+  assert.equal(await under.client.exists(token), 0);
 });
 
 test("a payload that the serializer cannot read hides no other, and may be replaced", async () => {
@@ -206,7 +187,7 @@ test("values are decoded when they are first read", async () => {
       return JSON.parse(text);
     },
   };
-  const own = new Gate(connection.client, { signKeys, serializer });
+  const own = new Gate(under.client, { signKeys, serializer });
   const session = await own.session(await stored({ a: "1", b: "2" }));
   assert.deepEqual(parsed, []);
   assert.equal(session.data.a + session.data.a, 2);
@@ -220,7 +201,7 @@ test("the serializer can be replaced", async () => {
     stringify: (value) => `n:${value}`,
     parse: (text) => Number(text.slice(2)),
   };
-  const own = new Gate(connection.client, { signKeys, serializer });
+  const own = new Gate(under.client, { signKeys, serializer });
   const session = await own.session();
   session.data.a = 5;
   await session.save();
@@ -246,14 +227,14 @@ test("take: of many who take a value one gets it", async () => {
 });
 
 test("rotate: a new token of the newest key, the old one is dead at once", async () => {
-  const older = new Gate(connection.client, { signKeys: ["older"] });
+  const older = new Gate(under.client, { signKeys: ["older"] });
   const token = await older.start({ payloads: { a: "1" } });
-  const both = new Gate(connection.client, { signKeys: ["newer", "older"] });
+  const both = new Gate(under.client, { signKeys: ["newer", "older"] });
   const session = await both.session(token);
   await session.rotate();
   assert.notEqual(session.token, token);
   assert.equal(both.verify(session.token).position, 0);
-  assert.equal(await connection.client.exists(token), 0);
+  assert.equal(await under.client.exists(token), 0);
   session.data.a = 2;
   await session.save();
   assert.equal((await both.session(session.token)).data.a, 2);
@@ -279,22 +260,22 @@ test("saves of one session are queued: the second sends what the first left", as
 
 test("a load refreshes the life when that is due, not more than once in `refresh` seconds", async () => {
   const token = await gate.start({ ttl: 1000 });
-  await connection.client.expire(token, 500);
-  await new Gate(connection.client, { signKeys, ttl: 1000, refresh: 600 }).session(token);
+  await under.client.expire(token, 500);
+  await new Gate(under.client, { signKeys, ttl: 1000, refresh: 600 }).session(token);
   assert.ok((await gate.ttl(token)) > 990, "a tenth of the life is over");
   const fresh = await gate.start({ ttl: 1000 });
-  await connection.client.expire(fresh, 970);
+  await under.client.expire(fresh, 970);
   await gate.session(fresh);
   assert.ok((await gate.ttl(fresh)) <= 970, "30 s of 60 are over");
 });
 
 test("a refresh that fails does not fail the load", async () => {
   const token = await stored({ a: "1" });
-  await connection.client.configSet("maxmemory", "1");
+  await under.client.configSet("maxmemory", "1");
   try {
     assert.equal((await gate.session(token)).data.a, 1);
   } finally {
-    await connection.client.configSet("maxmemory", "0");
+    await under.client.configSet("maxmemory", "0");
   }
 });
 
@@ -304,7 +285,7 @@ test("a first save whose reply was lost is stored once, with what the next save 
     isOpen: true,
     isReady: true,
     async sendCommand(line, options) {
-      const reply = await connection.client.sendCommand(line, options);
+      const reply = await under.client.sendCommand(line, options);
       if (lose && line[0] === "SESSIONGATE.ADOPT") {
         lose = false;
         throw new Error("Socket closed unexpectedly");
