@@ -47,7 +47,7 @@ async function ioRedisCluster({ Cluster }, port, options = {}) {
   return { client, close: () => client.disconnect() };
 }
 
-/** { name, connect(port) } of each way to a single server. */
+/** { name, connect(port, more) } of each way to a single server; `more` are options of ioredis. */
 export const single = [
   { name: "redis 5, RESP2", connect: (port) => nodeRedis(redis5, port) },
   { name: "redis 5, RESP3", connect: (port) => nodeRedis(redis5, port, { RESP: 3 }) },
@@ -55,16 +55,23 @@ export const single = [
   { name: "redis 6, RESP3", connect: (port) => nodeRedis(redis6, port, { RESP: 3 }) },
   { name: "redis 5, pool", connect: (port) => nodeRedisPool(redis5, port) },
   { name: "redis 6, pool", connect: (port) => nodeRedisPool(redis6, port) },
-  { name: "ioredis 5", connect: (port) => ioRedis(ioredis5, port) },
-  { name: "ioredis 6, RESP2", connect: (port) => ioRedis(ioredis6, port, { protocol: 2 }) },
-  { name: "ioredis 6, RESP3", connect: (port) => ioRedis(ioredis6, port, { protocol: 3 }) },
+  { name: "ioredis 5", connect: (port, more) => ioRedis(ioredis5, port, more) },
+  {
+    name: "ioredis 6, RESP2",
+    connect: (port, more) => ioRedis(ioredis6, port, { protocol: 2, ...more }),
+  },
+  {
+    name: "ioredis 6, RESP3",
+    connect: (port, more) => ioRedis(ioredis6, port, { protocol: 3, ...more }),
+  },
   {
     name: "ioredis 6, RESP3's own shapes",
-    connect: (port) => ioRedis(ioredis6, port, { protocol: 3, replyMapping: "resp3" }),
+    connect: (port, more) =>
+      ioRedis(ioredis6, port, { protocol: 3, replyMapping: "resp3", ...more }),
   },
   {
     name: "ioredis 6, automatic pipelines",
-    connect: (port) => ioRedis(ioredis6, port, { enableAutoPipelining: true }),
+    connect: (port, more) => ioRedis(ioredis6, port, { enableAutoPipelining: true, ...more }),
   },
 ];
 
