@@ -15,7 +15,7 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import autocannon from "autocannon";
 import { createClient } from "redis";
-import { serve } from "../test/support/servers.mjs";
+import { serve } from "../tests/support/servers.mjs";
 
 const { values: options } = parseArgs({
   options: {

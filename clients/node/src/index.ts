@@ -1,7 +1,21 @@
 /** Sessions of SessionGate: the gate with its commands, sessions above it, and the errors. */
 export type { GateOptions, Serializer } from "./access.js";
 export type { Client, IORedisClient, NodeRedisClient } from "./driver.js";
-export * from "./errors.js";
+export {
+  BadArgument,
+  BadPayload,
+  BadSignature,
+  BadToken,
+  BusyToken,
+  ClusterDown,
+  NoPayload,
+  NoSession,
+  NoSlot,
+  NotLoaded,
+  SessionGateError,
+  TryAgain,
+  WrongType,
+} from "./errors.js";
 export {
   type Device,
   Gate,

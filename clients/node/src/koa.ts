@@ -66,7 +66,7 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
 
   // What koa-session calls ----------------------------------------------------------------------
 
-  async get(id: string, maxAge: MaxAge, options: { ctx: Any; rolling?: boolean }): Promise<Any> {
+  async get(id: string, maxAge: MaxAge, options: { ctx?: Any; rolling?: boolean }): Promise<Any> {
     const legacy = this.#legacyOf(id);
     if (legacy) return legacy.get(id, maxAge, options);
     const state = await SessionState.load(this.#access, id);
@@ -81,7 +81,7 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
     id: string,
     session: Any,
     maxAge: MaxAge,
-    options: { ctx: Any; rolling?: boolean; changed?: boolean },
+    options: { ctx?: Any; rolling?: boolean; changed?: boolean },
   ): Promise<void> {
     const legacy = this.#legacyOf(id);
     if (legacy) return legacy.set(id, session, maxAge, options);

@@ -25,7 +25,13 @@ for (const [name, sessions] of [
     const { client, close } = await connect(under.server.port);
     const store = new SessionGateStore(new Gate(client, { signKeys: ["sign key"] }));
     const app = express();
-    const options = { store, genid: store.genid, secret: "s", resave: false, saveUninitialized: false };
+    const options = {
+      store,
+      genid: store.genid,
+      secret: "s",
+      resave: false,
+      saveUninitialized: false,
+    };
     app.use(session(options));
     app.get("/", (req, res) => {
       req.session.user = { name: "Ada", data: "x".repeat(500) };
