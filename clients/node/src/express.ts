@@ -4,7 +4,7 @@ import { type SessionData, Store } from "express-session";
 import type { Access } from "./access.js";
 import { NoSession } from "./errors.js";
 import { accessOf, type Device, type Gate } from "./gate.js";
-import { Held, secondsOf, settle } from "./held.js";
+import { devicesOf, endOf, Held, secondsOf, settle } from "./held.js";
 import { SessionState } from "./state.js";
 import { formOf, publicId } from "./token.js";
 
@@ -136,10 +136,7 @@ export class SessionGateStore extends Store {
       legacy.destroy(id, callback);
       return;
     }
-    settle(
-      () => (this.#access.verify(id) ? this.#gate.end(id) : undefined),
-      (error) => callback(error instanceof NoSession ? undefined : error),
-    );
+    settle(() => endOf(this.#gate, id), callback);
   }
 
   override regenerate(req: Request, callback: Callback): void {
@@ -193,13 +190,8 @@ export class SessionGateStore extends Store {
   }
 
   /** The owner's sessions, the oldest first, without the tokens; `current` is the request that asks. */
-  async sessions(
-    owner: string,
-    options: { current?: Request | undefined } = {},
-  ): Promise<Device[]> {
-    const devices = await this.#gate.sessions(owner, { current: options.current?.sessionID });
-    for (const device of devices) delete device.payloads.cookie;
-    return devices;
+  sessions(owner: string, options: { current?: Request | undefined } = {}): Promise<Device[]> {
+    return devicesOf(this.#gate, owner, options.current?.sessionID, ["cookie"]);
   }
 
   /** End one of the owner's sessions, by the id that `sessions` gave it: whether there was one. */

@@ -3,7 +3,7 @@ import { EventEmitter } from "node:events";
 import type { Access } from "./access.js";
 import { NoSession } from "./errors.js";
 import { accessOf, type Device, type Gate } from "./gate.js";
-import { Held, secondsOf, settle } from "./held.js";
+import { devicesOf, endOf, Held, secondsOf, settle } from "./held.js";
 import { SessionState } from "./state.js";
 import { formOf, publicId } from "./token.js";
 
@@ -122,10 +122,7 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
       legacy.destroy(id, callback);
       return;
     }
-    settle(
-      () => (this.#access.verify(id) ? this.#gate.end(id) : undefined),
-      (error) => callback(error instanceof NoSession ? undefined : error),
-    );
+    settle(() => endOf(this.#gate, id), callback);
   }
 
   // Owners --------------------------------------------------------------------------------------
@@ -169,11 +166,8 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
   }
 
   /** The owner's sessions, the oldest first, without the tokens; `current` is the request that asks. */
-  async sessions(owner: string, options: { current?: Visit | undefined } = {}): Promise<Device[]> {
-    const current = options.current?.session?.sessionId;
-    const devices = await this.#gate.sessions(owner, { current });
-    for (const device of devices) delete device.payloads.cookie;
-    return devices;
+  sessions(owner: string, options: { current?: Visit | undefined } = {}): Promise<Device[]> {
+    return devicesOf(this.#gate, owner, options.current?.session?.sessionId, ["cookie"]);
   }
 
   /** End one of the owner's sessions, by the id that `sessions` gave it: whether there was one. */

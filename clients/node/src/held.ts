@@ -4,6 +4,8 @@
  * its methods), and what nobody saw nobody deleted.
  */
 import type { Access } from "./access.js";
+import { NoSession } from "./errors.js";
+import type { Device, Gate } from "./gate.js";
 import { SessionState } from "./state.js";
 
 export class Held {
@@ -64,4 +66,24 @@ export function settle(
   }
   if (running) running.then(() => callback(), callback);
   else callback();
+}
+
+/** End the session of what may be a token; undefined, at once, where it is none. One that is over stays so. */
+export function endOf(gate: Gate, id: string): Promise<void> | undefined {
+  if (!gate.verify(id)) return undefined;
+  return gate.end(id).catch((error) => {
+    if (!(error instanceof NoSession)) throw error;
+  });
+}
+
+/** The owner's sessions, without what the framework itself keeps in each. */
+export async function devicesOf(
+  gate: Gate,
+  owner: string,
+  current: string | undefined,
+  own: readonly string[],
+): Promise<Device[]> {
+  const devices = await gate.sessions(owner, { current });
+  for (const { payloads } of devices) for (const name of own) delete payloads[name];
+  return devices;
 }

@@ -3,7 +3,7 @@ import { EventEmitter } from "node:events";
 import type { Access } from "./access.js";
 import { NoSession } from "./errors.js";
 import { accessOf, type Device, type Gate } from "./gate.js";
-import { Held, secondsOf } from "./held.js";
+import { devicesOf, endOf, Held, secondsOf } from "./held.js";
 import { SessionState } from "./state.js";
 import { formOf, publicId } from "./token.js";
 
@@ -113,12 +113,8 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
     if (legacy) return legacy.destroy(id, options);
     const held = options?.ctx && this.#held.get(options.ctx);
     if (held?.state.token === id) return held.state.end(); // no round trip where it was never stored
-    if (!this.#access.verify(id) || (options?.ctx && this.#loggedIn.has(options.ctx))) return;
-    try {
-      await this.#gate.end(id);
-    } catch (error) {
-      if (!(error instanceof NoSession)) throw error;
-    }
+    // A login has ended its former session by itself.
+    if (!this.#loggedIn.has(options?.ctx)) await endOf(this.#gate, id);
   }
 
   // Owners --------------------------------------------------------------------------------------
@@ -162,12 +158,8 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
   }
 
   /** The owner's sessions, the oldest first, without the tokens; `current` is the context that asks. */
-  async sessions(owner: string, options: { current?: Any } = {}): Promise<Device[]> {
-    const devices = await this.#gate.sessions(owner, {
-      current: options.current?.session?.externalKey,
-    });
-    for (const device of devices) for (const name of OWN) delete device.payloads[name];
-    return devices;
+  sessions(owner: string, options: { current?: Any } = {}): Promise<Device[]> {
+    return devicesOf(this.#gate, owner, options.current?.session?.externalKey, OWN);
   }
 
   /** End one of the owner's sessions, by the id that `sessions` gave it: whether there was one. */

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { beforeEach, test } from "node:test";
 import cookie from "@fastify/cookie";
 import session from "@fastify/session";
 import fastify from "fastify";
 import { Gate, NoSession } from "sessiongate";
 import { SessionGateStore } from "sessiongate/fastify";
+import { adapterRules } from "./support/adapter-rules.mjs";
 import { Browser, gateway } from "./support/http.mjs";
 import { serverUnderTest } from "./support/server-under-test.mjs";
 
@@ -101,47 +101,10 @@ beforeEach(() => {
   browser = app.browser();
 });
 
-test("a session is read and written, and nothing is stored of who writes nothing", async () => {
-  assert.deepEqual(await sent(() => browser.get("/read")), []);
-  assert.deepEqual(await sent(() => browser.get("/set?user=Ada&lang=en")), ["ADOPT"]);
-  assert.ok(gate.verify(idOf(browser)));
-  assert.deepEqual(await sent(() => browser.get("/read")), ["PGETALL", "TOUCH"]);
-  assert.deepEqual(await sent(() => browser.get("/set?lang=fr")), ["PGETALL", "PMSET", "TOUCH"]);
-  await browser.get("/delete?name=lang");
-  const { user, lang } = await browser.json("/read");
-  assert.deepEqual([user, lang], ["Ada", undefined]);
-  assert.equal(await gate.ttl(idOf(browser)), 1000);
-});
+adapterRules({ app: () => app, gate, under, idOf });
 
 test("two saves in one request: what the first stored the second does not send again", async () => {
   assert.deepEqual(await sent(() => browser.get("/twice")), ["ADOPT", "PMSET"]);
-});
-
-test("parallel requests do not undo each other", async () => {
-  await browser.get("/set?a=0&c=0");
-  const slow = app.slow("parallel");
-  const late = browser.get("/slow?gate=parallel");
-  await slow.arrived.opened;
-  await browser.get("/set?a=1");
-  await browser.get("/delete?name=c");
-  slow.leave.open();
-  await late;
-  const { a, c, slow: saved } = await browser.json("/read");
-  assert.deepEqual({ a, c, saved }, { a: "1", c: undefined, saved: "saved" });
-});
-
-test("a logout during a slow request is final: the session is lost, the response is not", async () => {
-  await browser.get("/set?user=Ada");
-  const id = idOf(browser);
-  const slow = app.slow("logout");
-  const lost = once(app.store, "lost");
-  const late = browser.clone().get("/slow?gate=logout");
-  await slow.arrived.opened;
-  await browser.get("/destroy");
-  slow.leave.open();
-  assert.equal((await late).status, 200);
-  assert.match((await lost)[0].id, /^[0-9a-f]{32}$/);
-  assert.equal(await under.client.exists(id), 0);
 });
 
 test("regenerate keeps what it is told, under another id; reload drops what was not saved", async () => {
@@ -194,26 +157,4 @@ test("a former store's sessions live out", async () => {
   await visitor.get("/regenerate");
   assert.equal(kept.size, 0);
   assert.ok(gate.verify(idOf(visitor)));
-});
-
-test("owners: login, devices, log out everywhere else", async (t) => {
-  const why = await under.withoutOwners();
-  if (why) return t.skip(why);
-  await browser.get("/set?cart=full");
-  const former = browser.clone();
-  const { user, cart, id } = await browser.json("/login?user=ada");
-  assert.deepEqual([user, cart], ["ada", "full"]);
-  assert.equal(idOf(browser), id);
-  assert.equal((await former.json("/read")).cart, undefined);
-  const other = app.browser();
-  await other.get("/login?user=ada");
-  const devices = await browser.json("/devices?owner=user:ada");
-  assert.deepEqual(
-    devices.map((device) => device.current),
-    [true, false],
-  );
-  assert.deepEqual(devices[0].payloads, { user: "ada", cart: "full" });
-  assert.equal((await browser.get("/end-all?owner=user:ada")).text, "1");
-  assert.equal((await other.json("/read")).user, undefined);
-  assert.equal((await browser.json("/read")).user, "ada");
 });
