@@ -46,6 +46,9 @@ const FIRST_WAIT_MS = 4;
 const LONGEST_WAIT_MS = 512;
 const REPEATS = 10;
 
+/** So many verified tokens are remembered; then all are forgotten. */
+const MOST_VERIFIED = 1000;
+
 export class Access {
   readonly ttl: number;
   readonly maxTtl: number | undefined;
@@ -56,6 +59,8 @@ export class Access {
   /** The keys twice: to verify with, and to send. Neither shows its bytes. */
   readonly #verifying: readonly KeyObject[];
   readonly #sending: readonly Buffer[];
+  /** Tokens that were verified lately, whole, and by which key. */
+  readonly #verified = new Map<string, number>();
 
   constructor(client: Client, options: GateOptions) {
     const {
@@ -110,7 +115,7 @@ export class Access {
   verify(token: unknown): { position: number; form: TokenFormat } | undefined {
     const form = formOf(token);
     if (!form) return undefined;
-    const position = signedBy(token as string, form, this.#verifying);
+    const position = this.#signedBy(token as string, form);
     return position < 0 ? undefined : { position, form };
   }
 
@@ -118,8 +123,20 @@ export class Access {
   keyOf(token: unknown): number {
     const form = formOf(token);
     if (!form) throw new BadToken();
-    const position = signedBy(token as string, form, this.#verifying);
+    const position = this.#signedBy(token as string, form);
     if (position < 0) throw new BadSignature();
+    return position;
+  }
+
+  /** A visitor's requests come in bursts: what was verified a moment ago is not computed again. */
+  #signedBy(token: string, form: TokenFormat): number {
+    const known = this.#verified.get(token);
+    if (known !== undefined) return known;
+    const position = signedBy(token, form, this.#verifying);
+    if (position >= 0) {
+      if (this.#verified.size >= MOST_VERIFIED) this.#verified.clear();
+      this.#verified.set(token, position);
+    }
     return position;
   }
 

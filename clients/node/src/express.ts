@@ -43,7 +43,6 @@ export class SessionGateStore extends Store {
   readonly #gate: Gate;
   readonly #access: Access;
   readonly #legacy: Store | undefined;
-  readonly #held = new WeakMap<object, Held>();
   #minted = "";
 
   constructor(gate: Gate, options: SessionGateStoreOptions = {}) {
@@ -150,11 +149,11 @@ export class SessionGateStore extends Store {
   }
 
   override createSession(req: Request, session: SessionData) {
-    const held = this.#held.get(session);
+    const held = Held.of(session);
     const created = super.createSession(req, session);
     if (held) {
       held.seen = Object.keys(created);
-      this.#held.set(created, held);
+      Held.tie(created, held);
     }
     return created;
   }
@@ -183,7 +182,7 @@ export class SessionGateStore extends Store {
         : await Held.upsert(this.#access, sessionID));
     const { cookie, life } = this.#cookieOf(session, held);
     await held.state.login(owner, options.limit, () => held.changes({ ...session, cookie }), life);
-    this.#held.delete(session);
+    Held.tie(session, undefined);
     req.sessionID = held.state.token;
     this.createSession(req, this.#shown(held.state));
     if (legacy) await new Promise((resolve) => legacy.destroy(sessionID, resolve));
@@ -215,7 +214,7 @@ export class SessionGateStore extends Store {
   }
 
   #heldOf(id: string, session: object | undefined): Held | undefined {
-    const held = session && this.#held.get(session);
+    const held = session && Held.of(session);
     return held?.state.token === id ? held : undefined;
   }
 
@@ -226,7 +225,7 @@ export class SessionGateStore extends Store {
         "SessionGateStore makes the ids: session({ store, genid: store.genid, ... })",
       );
     }
-    this.#held.set(req.session, new Held(SessionState.fresh(this.#access, req.sessionID)));
+    Held.tie(req.session, new Held(SessionState.fresh(this.#access, req.sessionID)));
   }
 
   /** A loaded session as express-session wants it; what is held goes along with it. */
@@ -242,7 +241,7 @@ export class SessionGateStore extends Store {
       cookie.expires = new Date(Date.now() + Math.min(left, held.maxAge));
     }
     values.cookie = cookie;
-    this.#held.set(values, held);
+    Held.tie(values, held);
     return values as unknown as SessionData;
   }
 

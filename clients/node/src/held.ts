@@ -8,7 +8,37 @@ import { NoSession } from "./errors.js";
 import type { Device, Gate } from "./gate.js";
 import { SessionState } from "./state.js";
 
+/** Returns what it is given, so that a class below it can give private fields to any object. */
+class Any {
+  constructor(object: object) {
+    // biome-ignore lint/correctness/noConstructorReturn: that is what it is for.
+    return object;
+  }
+}
+
+/**
+ * The private field that ties what is held to a session object of the framework's: nothing that prints, copies or
+ * serializes the session sees it. A WeakMap would do the same, for ten times the time.
+ */
+class Tie extends Any {
+  #held: Held | undefined;
+
+  static set(object: object, held: Held | undefined): void {
+    if (#held in object) (object as Tie).#held = held;
+    else new Tie(object).#held = held;
+  }
+
+  static get(object: object): Held | undefined {
+    return #held in object ? (object as Tie).#held : undefined;
+  }
+}
+
 export class Held {
+  /** What is held for that session object. */
+  static of = Tie.get;
+  /** Hold it for that session object. */
+  static tie = Tie.set;
+
   readonly state: SessionState;
   /** The names that the application can see and so delete. */
   seen: Iterable<string>;

@@ -15,6 +15,7 @@ export interface Changes {
 }
 
 const never = () => false;
+const OWN = { writable: true, enumerable: true, configurable: true };
 
 const LONGEST_NAME = 200;
 const LARGEST_DATA = 8_000_000;
@@ -47,15 +48,18 @@ export class Payloads {
     }
   }
 
-  /** All that can be read, in an object without a prototype. */
+  /** All that can be read. */
   values(): Record<string, unknown> {
-    const values: Record<string, unknown> = Object.create(null);
+    const values: Record<string, unknown> = {};
     for (const [name, stored] of this.#texts) {
+      let value: unknown;
       try {
-        values[name] = this.#serializer.parse(stored);
+        value = this.#serializer.parse(stored);
       } catch {
-        // A broken payload hides no other.
+        continue; // a broken payload hides no other
       }
+      if (name !== "__proto__") values[name] = value;
+      else Object.defineProperty(values, name, { ...OWN, value });
     }
     return values;
   }
