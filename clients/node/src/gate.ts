@@ -177,7 +177,7 @@ export class Gate {
   async rotate(token: string, rotation: Rotation = {}): Promise<string> {
     const position = this.#access.keyOf(token);
     const args: Argument[] = position === 0 ? [] : ["NEWKEY", this.#access.signKey(0)];
-    if (rotation.grace) args.push("GRACE", String(rotation.grace));
+    if (rotation.grace !== undefined) args.push("GRACE", String(rotation.grace));
     if (rotation.ttl !== undefined) args.push("TTL", String(rotation.ttl));
     if (rotation.maxTtl !== undefined) args.push("MAXTTL", String(rotation.maxTtl));
     return text(await this.#access.call(this.#access.command("ROTATE", token, position, ...args)));

@@ -100,11 +100,6 @@ export class Payloads {
     for (const name of gone) this.#texts.delete(name);
   }
 
-  /** Names and data by turns. */
-  pairs(): string[] {
-    return [...this.#texts].flat();
-  }
-
   #differs(name: string, written: string): boolean {
     const stored = this.#texts.get(name);
     if (stored === undefined) return true;

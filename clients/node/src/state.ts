@@ -147,23 +147,21 @@ export class SessionState {
       this.#notOver();
       const changes = changing();
       if (this.#phase === "fresh") {
-        this.payloads.apply(changes);
-        await this.#startOwned(owner, limit, life);
+        await this.#startOwned(owner, limit, life, changes.set);
         return;
       }
-      const [payloads, info] = await this.#all([
-        this.access.payloadsOf(this.token, this.#signKey),
-        this.#command("INFO"),
-      ]);
-      this.payloads = new Payloads(payloads, this.access.serializer);
+      const [reply, info] = await this.#all([this.#command("PGETALL"), this.#command("INFO")]);
+      const pairs = (
+        Array.isArray(reply) ? reply : Object.entries(reply as object).flat()
+      ) as Argument[];
       if (infoOf(info).owner === owner) {
+        this.payloads = new Payloads(pairs.map(String), this.access.serializer);
         await this.#rotate();
         await this.#update(changes, life);
         return;
       }
       const former = this.#command("END");
-      this.payloads.apply(changes);
-      await this.#startOwned(owner, limit, life);
+      await this.#startOwned(owner, limit, life, changed(pairs, changes));
       try {
         await this.access.call(former);
       } catch (error) {
@@ -265,9 +263,9 @@ export class SessionState {
     for (const name of changes.gone) commands.push(this.#command("PDEL", name));
     if (life !== this.life) {
       commands.push(this.#command("EXPIRE", String(life)));
-    } else if (this.#left !== undefined && this.#left >= 0 && this.#left < 0.9 * life) {
+    } else if (life < this.access.ttl && this.#left !== undefined && this.#left < 0.9 * life) {
       // The refresh of the load goes by the gate's ttl, which is longer than this session's own.
-      commands.push(this.#command("TOUCH"));
+      commands.push(this.#command("TOUCH", "MINAGE", String(Math.floor(life / 10))));
     }
     return commands;
   }
@@ -290,14 +288,27 @@ export class SessionState {
     this.#signKey = 0;
   }
 
-  async #startOwned(owner: string, limit: number | undefined, life: number): Promise<void> {
+  /** Start the owner's session with these names and data by turns; it is this one from then on. */
+  async #startOwned(
+    owner: string,
+    limit: number | undefined,
+    life: number,
+    pairs: readonly Argument[],
+  ): Promise<void> {
     const { access } = this;
-    const [ttl, ...rest] = lifeArguments(life, access.maxTtl, this.payloads.pairs());
+    const [ttl, ...rest] = lifeArguments(life, access.maxTtl, pairs);
     const most = limit === undefined ? [] : ["LIMIT", String(limit)];
     const started = access.command("OSTART", owner, 0, ttl as string, ...most, ...rest);
     this.#token = text(await access.call(started));
     this.#signKey = 0;
     this.#phase = "stored";
+    this.payloads = new Payloads(pairs.map(String), access.serializer);
     this.#settled(UNCHANGED, life);
   }
+}
+
+/** Stored payloads, as bytes since not all need be text, with changes: names and data by turns. */
+function changed(pairs: readonly Argument[], { set, gone }: Changes): Argument[] {
+  const replaced = new Set([...gone, ...set.filter((_, index) => index % 2 === 0)]);
+  return [...pairs.filter((_, index) => !replaced.has(String(pairs[index - (index % 2)]))), ...set];
 }

@@ -270,6 +270,15 @@ describe("options of express-session", () => {
     assert.deepEqual(await sent(() => browser.get("/read")), ["PGETALL", "TOUCH"]);
   });
 
+  test("close to the deadline that the gate sets, a request costs no more", async () => {
+    const own = new Gate(under.client, { signKeys, ttl: 100, maxTtl: 50 });
+    const app = await application(express5, { gate: own, cookie: { maxAge: 100_000 } });
+    const browser = app.browser();
+    await browser.get("/set?a=1");
+    assert.equal(await gate.ttl(idOf(browser)), 50);
+    assert.deepEqual(await sent(() => browser.get("/read")), ["PGETALL", "TOUCH"]);
+  });
+
   test("saveUninitialized: everybody has a session", async () => {
     const app = await application(express5, { saveUninitialized: true });
     const browser = app.browser();

@@ -124,6 +124,21 @@ describe("owners", { skip }, () => {
     assert.deepEqual(await gate.sessions(owner), []);
   });
 
+  test("a login takes along what is no text as well", async () => {
+    const bytes = Buffer.from([0xff, 0, 0xfe]);
+    const payloads = new Map([
+      [bytes, bytes],
+      ["broken", "{"],
+      ["gone", "1"],
+    ]);
+    const visitor = await gate.session(await gate.start({ payloads }));
+    delete visitor.data.gone;
+    await visitor.login("bytes");
+    assert.deepEqual(await gate.pget(visitor.token, bytes), bytes);
+    assert.equal(String(await gate.pget(visitor.token, "broken")), "{");
+    assert.equal((await gate.info(visitor.token)).payloads, 2);
+  });
+
   test("a visitor whose session was ended is not logged in", async () => {
     const visitor = await gate.session(await gate.start({ payloads: { a: "1" } }));
     await gate.end(visitor.token);
