@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"sort"
 	"sync"
@@ -59,6 +60,9 @@ func (g *Gate) Session(ctx context.Context, token string) (*Session, error) {
 	}
 	return s, nil
 }
+
+// Format shows nothing of a Session, whatever the verb.
+func (s *Session) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessiongate.Session") }
 
 // Token is the session's token, or "" while it is not stored.
 func (s *Session) Token() string {
