@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -148,6 +149,7 @@ func (p place) trips(t testing.TB, call func()) int64 {
 		call()
 		return p.stat(t, "stats", "total_reads_processed") - before
 	}
+	noError(t, p.client.Ping(ctx).Err()) // the greeting of a new connection is none of the call's
 	idle := own(func() {})
 	return own(call) - idle
 }
@@ -164,4 +166,12 @@ func noError(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func contextRequest(t testing.TB, url string) (*http.Request, context.CancelFunc) {
+	t.Helper()
+	cancelable, cancel := context.WithCancel(ctx)
+	request, err := http.NewRequestWithContext(cancelable, http.MethodGet, url, nil)
+	noError(t, err)
+	return request, cancel
 }
