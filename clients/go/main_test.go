@@ -127,8 +127,9 @@ func (p place) stat(t testing.TB, section, field string) (sum int64) {
 			t.Fatal(err)
 		}
 		for _, line := range strings.Split(text, "\r\n") {
-			if value, ok := strings.CutPrefix(line, field+":"); ok {
-				value = strings.TrimPrefix(strings.Split(value, ",")[0], "calls=")
+			if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(name, field) {
+				value = strings.Split(value, ",")[0]
+				value = value[strings.Index(value, "=")+1:] // of "calls=1" and "count=1"
 				number, err := strconv.ParseInt(value, 10, 64)
 				if err != nil {
 					t.Fatal(err)
