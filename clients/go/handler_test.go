@@ -439,23 +439,24 @@ func TestRequestsLeaveNoConnectionsBehind(t *testing.T) {
 	admin := closed(t, redis.NewClient(&redis.Options{Addr: s.Addr(0)}))
 	connections := func() int { return strings.Count(admin.ClientList(ctx).Val(), "\n") }
 	before := connections()
-	client := redis.NewClient(&redis.Options{Addr: s.Addr(0), PoolSize: 4})
+	client := redis.NewClient(&redis.Options{Addr: s.Addr(0)})
 	p := place{"redis", s, client, false}
 	_, server, _ := site(t, p, routes{"/count": count})
 	var all sync.WaitGroup
-	for i := 0; i < 20; i++ {
+	const visitors = 4
+	for i := 0; i < visitors; i++ {
 		b := newBrowser(t, server)
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			for j := 0; j < 10; j++ {
+			for j := 0; j < 50; j++ {
 				b.get("/count")
 			}
 		}()
 	}
 	all.Wait()
-	if n := connections() - before; n > 4 || n < 1 {
-		t.Errorf("%d connections of a pool of 4", n)
+	if n := connections() - before; n < 1 || n > 2*visitors { // newer drivers have two pools
+		t.Errorf("%d connections after %d visitors", n, visitors)
 	}
 	if stats := client.PoolStats(); stats.TotalConns != stats.IdleConns {
 		t.Errorf("connections are still taken: %+v", stats)
