@@ -1,0 +1,248 @@
+// Package gorilla is a store for github.com/gorilla/sessions that keeps sessions in SessionGate.
+//
+// Each entry of a session's Values is a payload of its own, and Save sends those alone that were
+// changed: two requests that change different entries both win. A session that was ended while a
+// request ran stays ended; Save answers sessiongate.ErrNoSession and leaves the cookie alone.
+//
+// The life of a session is the Gate's. Options.MaxAge is the cookie's alone; where it is negative,
+// Save ends the session.
+package gorilla
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/gob"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	sessiongate "github.com/f0rmiga/sessiongate/clients/go"
+	"github.com/gorilla/sessions"
+)
+
+// Store implements sessions.Store.
+type Store struct {
+	Options *sessions.Options // what new sessions have; to be changed before the first request
+	gate    *sessiongate.Gate
+}
+
+// NewStore makes a store whose cookies are Secure, HttpOnly, SameSite=Lax, of Path=/, and end with the
+// browser.
+func NewStore(gate *sessiongate.Gate) *Store {
+	return &Store{
+		Options: &sessions.Options{Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode},
+		gate:    gate,
+	}
+}
+
+// loadedKey is the key in Values of what was loaded, a *sessiongate.Session, or of the error why it was
+// not: the one place that goes wherever the session goes.
+type loadedKey struct{}
+
+// Of returns the session below a session of this store: for Rotate, Login and End. Call Save
+// afterwards, which sets the cookie. nil: it is no session of this store, or its Values were cleared.
+func Of(session *sessions.Session) *sessiongate.Session {
+	loaded, _ := session.Values[loadedKey{}].(*sessiongate.Session)
+	return loaded
+}
+
+// Get returns the session of that name, the same one for the whole request.
+func (s *Store) Get(r *http.Request, name string) (*sessions.Session, error) {
+	return sessions.GetRegistry(r).Get(s, name)
+}
+
+// New loads the session of the cookie of that name, in one round trip. Without one, or with one whose
+// session is over, it is new. An error comes with a session that cannot be saved, so that what could
+// not be loaded is not overwritten.
+func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
+	session := sessions.NewSession(s, name)
+	options := *s.Options
+	session.Options = &options
+	session.IsNew = true
+	token := ""
+	for _, cookie := range r.Cookies() {
+		if _, ok := s.gate.Verify(cookie.Value); ok && cookie.Name == name {
+			token = cookie.Value
+			break
+		}
+	}
+	loaded, err := s.gate.Session(r.Context(), token)
+	if err != nil {
+		session.Values[loadedKey{}] = err
+		return session, err
+	}
+	session.Values[loadedKey{}] = loaded
+	session.ID = loaded.Token()
+	session.IsNew = loaded.IsNew()
+	for _, payload := range loaded.Names() {
+		data, _ := loaded.Bytes(payload)
+		if key, value, err := decode(payload, data); err == nil { // a broken one hides no other
+			session.Values[key] = value
+		}
+	}
+	return session, nil
+}
+
+// Save stores what was changed, in one round trip at most, and sets the cookie. A session without
+// values is ended, and its cookie deleted.
+func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.Session) error {
+	ctx := context.WithoutCancel(r.Context()) // a visitor who goes away has changed his session all the same
+	if err, ok := session.Values[loadedKey{}].(error); ok {
+		return err
+	}
+	stored := Of(session)
+	if stored == nil { // Values were cleared, or the session was not made by New
+		var err error
+		if stored, err = s.gate.Session(ctx, session.ID); err != nil {
+			return err
+		}
+		if session.ID != "" && stored.IsNew() {
+			return &sessiongate.Error{Command: "Save", Err: sessiongate.ErrNoSession}
+		}
+		session.Values[loadedKey{}] = stored
+	}
+	options := *session.Options
+	if options.MaxAge < 0 {
+		if err := stored.End(ctx); err != nil {
+			return err
+		}
+	} else {
+		if err := change(stored, session.Values); err != nil {
+			return err
+		}
+		if err := stored.SaveOrEnd(ctx); err != nil {
+			return err
+		}
+	}
+	token := stored.Token()
+	if token == "" {
+		if session.ID == "" && options.MaxAge >= 0 {
+			return nil // nothing is stored, and there is no cookie
+		}
+		options.MaxAge = -1
+	}
+	session.ID = token
+	http.SetCookie(w, sessions.NewCookie(session.Name(), token, &options))
+	return nil
+}
+
+// change makes a session hold these values. Of what it holds it takes away only what the
+// application could see.
+func change(stored *sessiongate.Session, values map[any]any) error {
+	names := make(map[string]bool, len(values))
+	for key, value := range values {
+		if _, ok := key.(loadedKey); ok {
+			continue
+		}
+		name, data, err := encode(key, value)
+		if err != nil {
+			return err
+		}
+		names[name] = true
+		if before, ok := stored.Bytes(name); ok && same(name, before, data, value) {
+			continue
+		}
+		if err := stored.SetBytes(name, data); err != nil {
+			return err
+		}
+	}
+	for _, name := range stored.Names() {
+		if names[name] {
+			continue
+		}
+		data, _ := stored.Bytes(name)
+		if _, _, err := decode(name, data); err == nil {
+			stored.Delete(name)
+		}
+	}
+	return nil
+}
+
+// same tells whether a value is what was stored; gob writes the entries of a map in any order.
+func same(name string, before, data []byte, value any) bool {
+	if bytes.Equal(before, data) {
+		return true
+	}
+	_, was, err := decode(name, before)
+	return err == nil && reflect.DeepEqual(was, value)
+}
+
+// How entries are stored:
+//
+//	name  of a string its text; of another key NUL and the base64 of its gob
+//	data  of a string, a bool and nil their JSON; of an int \x01 and its digits; of any other type \x00
+//	      and its gob, for which the type has to be registered (gob.Register), as for gorilla's stores.
+//	      Other JSON, as other languages write it, is read as json.Unmarshal reads it into an any.
+const (
+	gobKey    = "\x00"
+	gobData   = 0
+	intData   = 1
+	nameLimit = 200
+)
+
+func encode(key, value any) (name string, data []byte, err error) {
+	name, ok := key.(string)
+	if !ok || name == "" || len(name) > nameLimit || strings.HasPrefix(name, gobKey) || !utf8.ValidString(name) {
+		bytes, err := appendGob(nil, key)
+		if err != nil {
+			return "", nil, fmt.Errorf("gorilla: a key of type %T: %w", key, err)
+		}
+		name = gobKey + base64.RawStdEncoding.EncodeToString(bytes)
+	}
+	switch value := value.(type) {
+	case int:
+		data = strconv.AppendInt([]byte{intData}, int64(value), 10)
+	case string:
+		if utf8.ValidString(value) { // JSON would change other bytes
+			data, err = json.Marshal(value)
+		} else {
+			data, err = appendGob([]byte{gobData}, value)
+		}
+	case nil, bool:
+		data, err = json.Marshal(value)
+	default:
+		data, err = appendGob([]byte{gobData}, value)
+	}
+	if err != nil {
+		err = fmt.Errorf("gorilla: a value of type %T: %w", value, err)
+	}
+	return name, data, err
+}
+
+func decode(name string, data []byte) (key, value any, err error) {
+	key = name
+	if strings.HasPrefix(name, gobKey) {
+		encoded, err := base64.RawStdEncoding.DecodeString(name[len(gobKey):])
+		if err != nil {
+			return nil, nil, err
+		}
+		if key, err = readGob(encoded); err != nil {
+			return nil, nil, err
+		}
+	}
+	switch data[0] { // a payload has at least one byte
+	case gobData:
+		value, err = readGob(data[1:])
+	case intData:
+		value, err = strconv.Atoi(string(data[1:]))
+	default:
+		err = json.Unmarshal(data, &value)
+	}
+	return key, value, err
+}
+
+func appendGob(data []byte, value any) ([]byte, error) {
+	buffer := bytes.NewBuffer(data)
+	err := gob.NewEncoder(buffer).Encode(&value)
+	return buffer.Bytes(), err
+}
+
+func readGob(data []byte) (value any, err error) {
+	err = gob.NewDecoder(bytes.NewReader(data)).Decode(&value)
+	return value, err
+}
