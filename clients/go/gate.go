@@ -169,6 +169,17 @@ func (g *Gate) Verify(token string) (Verified, bool) {
 // Mint makes a token, for Adopt. No server hears of it.
 func (g *Gate) Mint() (string, error) { return g.newest().mint(g.format) }
 
+// Derive returns the tokens that belong to a secret which another library made, such as its own
+// session's token: one for each sign key, the newest's first. The same secret has the same ones. They
+// are as hard to guess as the secret: it should be drawn from 128 random bits at least.
+func (g *Gate) Derive(secret string) []string {
+	tokens := make([]string, len(*g.keys))
+	for i, key := range *g.keys {
+		tokens[i] = key.derive(secret)
+	}
+	return tokens
+}
+
 // Life is what a session starts with.
 type Life struct {
 	TTL      time.Duration // 0: the Gate's

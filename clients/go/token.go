@@ -113,20 +113,26 @@ func (k *signKey) MarshalBinary() ([]byte, error) { return k.bytes, nil }
 // Format shows nothing of the key, whatever the verb.
 func (k *signKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "<sign key>") }
 
-// sign writes the signature of text, in hex.
-func (k *signKey) sign(signature *[v1SigLen]byte, text string) {
+// mac is HMAC-SHA256(key, text).
+func (k *signKey) mac(text string) (sum [sha256.Size]byte) {
 	mac := k.macs.Get().(hash.Hash)
 	mac.Reset()
 	_, _ = io.WriteString(mac, text)
-	var sum [sha256.Size]byte
-	hex.Encode(signature[:], mac.Sum(sum[:0]))
+	mac.Sum(sum[:0])
 	k.macs.Put(mac)
+	return sum
+}
+
+// signature is the MAC of text, in hex.
+func (k *signKey) signature(text string) (signature [v1SigLen]byte) {
+	sum := k.mac(text)
+	hex.Encode(signature[:], sum[:])
+	return signature
 }
 
 // signed tells, in constant time, whether the signature of the token is this key's.
 func (k *signKey) signed(p parts) bool {
-	var signature [v1SigLen]byte
-	k.sign(&signature, p.signed)
+	signature := k.signature(p.signed)
 	return subtle.ConstantTimeCompare(signature[:len(p.signature)], []byte(p.signature)) == 1
 }
 
@@ -143,14 +149,28 @@ func (k *signKey) mint(format TokenFormat) (string, error) {
 	return k.token(V2, random[:v2IDLen], random[v2IDLen:]), nil
 }
 
+// derive makes the v2 token of a secret. What is signed for it begins as no token does.
+func (k *signKey) derive(secret string) string {
+	text := make([]byte, 0, v2IDLen+v2PadLen)
+	for block := 0; ; block++ {
+		for _, b := range k.mac(fmt.Sprintf("derive %d %s", block, secret)) {
+			if number := int(b & 63); number < len(alphabet) {
+				text = append(text, alphabet[number])
+				if len(text) == cap(text) {
+					return k.token(V2, string(text[:v2IDLen]), string(text[v2IDLen:]))
+				}
+			}
+		}
+	}
+}
+
 // token puts a token together.
 func (k *signKey) token(format TokenFormat, id, pad string) string {
-	var signature [v1SigLen]byte
 	if format == V1 {
-		k.sign(&signature, id)
+		signature := k.signature(id)
 		return "v1." + id + "." + string(signature[:])
 	}
-	k.sign(&signature, "v2."+id)
+	signature := k.signature("v2." + id)
 	return "v2." + id + "." + string(signature[:v2SigLen]) + pad
 }
 

@@ -121,6 +121,22 @@ func TestMintedTokensVerifyAndDrawEachCharacterAlike(t *testing.T) {
 	}
 }
 
+func TestDerivedTokensAreTheSecretsOwn(t *testing.T) {
+	one := offline(t, Options{SignKeys: [][]byte{[]byte("k1"), []byte("k2")}})
+	tokens := one.Derive("secret")
+	for position, token := range tokens {
+		if verified, ok := one.Verify(token); !ok || verified != (Verified{position, V2}) {
+			t.Errorf("%v %v", verified, ok)
+		}
+	}
+	if again := one.Derive("secret"); again[0] != tokens[0] || again[1] != tokens[1] || len(tokens) != 2 {
+		t.Error("the same secret has others")
+	}
+	if other := one.Derive("secret2"); other[0] == tokens[0] || tokens[0] == tokens[1] {
+		t.Error("another secret or key has the same")
+	}
+}
+
 // FuzzVerify compares the parser with the plainest description of a token: a changed byte never
 // verifies, except in the pad, and nothing makes it panic.
 func FuzzVerify(f *testing.F) {

@@ -4,24 +4,24 @@
 // changed: two requests that change different entries both win. A session that was ended while a
 // request ran stays ended; Save answers sessiongate.ErrNoSession and leaves the cookie alone.
 //
+// Values of types of your own have to be registered by gob.Register, as for gorilla's own stores.
+// Strings and bools are stored so that clients of other languages can read them, and
+// their JSON is read.
+//
 // The life of a session is the Gate's. Options.MaxAge is the cookie's alone; where it is negative,
 // Save ends the session.
 package gorilla
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/gob"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"reflect"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	sessiongate "github.com/f0rmiga/sessiongate/clients/go"
+	"github.com/f0rmiga/sessiongate/clients/go/internal/values"
 	"github.com/gorilla/sessions"
 )
 
@@ -133,9 +133,9 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 
 // change makes a session hold these values. Of what it holds it takes away only what the
 // application could see.
-func change(stored *sessiongate.Session, values map[any]any) error {
-	names := make(map[string]bool, len(values))
-	for key, value := range values {
+func change(stored *sessiongate.Session, entries map[any]any) error {
+	names := make(map[string]bool, len(entries))
+	for key, value := range entries {
 		if _, ok := key.(loadedKey); ok {
 			continue
 		}
@@ -144,7 +144,7 @@ func change(stored *sessiongate.Session, values map[any]any) error {
 			return err
 		}
 		names[name] = true
-		if before, ok := stored.Bytes(name); ok && same(name, before, data, value) {
+		if before, ok := stored.Bytes(name); ok && values.Same(before, data, value) {
 			continue
 		}
 		if err := stored.SetBytes(name, data); err != nil {
@@ -163,56 +163,27 @@ func change(stored *sessiongate.Session, values map[any]any) error {
 	return nil
 }
 
-// same tells whether a value is what was stored; gob writes the entries of a map in any order.
-func same(name string, before, data []byte, value any) bool {
-	if bytes.Equal(before, data) {
-		return true
-	}
-	_, was, err := decode(name, before)
-	return err == nil && reflect.DeepEqual(was, value)
-}
-
-// How entries are stored:
-//
-//	name  of a string its text; of another key NUL and the base64 of its gob
-//	data  of a string, a bool and nil their JSON; of an int \x01 and its digits; of any other type \x00
-//	      and its gob, for which the type has to be registered (gob.Register), as for gorilla's stores.
-//	      Other JSON, as other languages write it, is read as json.Unmarshal reads it into an any.
-const (
-	gobKey    = "\x00"
-	gobData   = 0
-	intData   = 1
-	nameLimit = 200
-)
-
+// encode writes an entry: under its key where that is a string, else under NUL and the base64 of the
+// key's gob.
 func encode(key, value any) (name string, data []byte, err error) {
 	name, ok := key.(string)
 	if !ok || name == "" || len(name) > nameLimit || strings.HasPrefix(name, gobKey) || !utf8.ValidString(name) {
-		bytes, err := appendGob(nil, key)
+		encoded, err := values.AppendGob(nil, key)
 		if err != nil {
 			return "", nil, fmt.Errorf("gorilla: a key of type %T: %w", key, err)
 		}
-		name = gobKey + base64.RawStdEncoding.EncodeToString(bytes)
+		name = gobKey + base64.RawStdEncoding.EncodeToString(encoded)
 	}
-	switch value := value.(type) {
-	case int:
-		data = strconv.AppendInt([]byte{intData}, int64(value), 10)
-	case string:
-		if utf8.ValidString(value) { // JSON would change other bytes
-			data, err = json.Marshal(value)
-		} else {
-			data, err = appendGob([]byte{gobData}, value)
-		}
-	case nil, bool:
-		data, err = json.Marshal(value)
-	default:
-		data, err = appendGob([]byte{gobData}, value)
-	}
-	if err != nil {
-		err = fmt.Errorf("gorilla: a value of type %T: %w", value, err)
+	if data, err = values.Encode(value); err != nil {
+		err = fmt.Errorf("gorilla: %w", err)
 	}
 	return name, data, err
 }
+
+const (
+	gobKey    = "\x00"
+	nameLimit = 200 // bytes
+)
 
 func decode(name string, data []byte) (key, value any, err error) {
 	key = name
@@ -221,28 +192,10 @@ func decode(name string, data []byte) (key, value any, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if key, err = readGob(encoded); err != nil {
+		if key, err = values.ReadGob(encoded); err != nil {
 			return nil, nil, err
 		}
 	}
-	switch data[0] { // a payload has at least one byte
-	case gobData:
-		value, err = readGob(data[1:])
-	case intData:
-		value, err = strconv.Atoi(string(data[1:]))
-	default:
-		err = json.Unmarshal(data, &value)
-	}
+	value, err = values.Decode(data)
 	return key, value, err
-}
-
-func appendGob(data []byte, value any) ([]byte, error) {
-	buffer := bytes.NewBuffer(data)
-	err := gob.NewEncoder(buffer).Encode(&value)
-	return buffer.Bytes(), err
-}
-
-func readGob(data []byte) (value any, err error) {
-	err = gob.NewDecoder(bytes.NewReader(data)).Decode(&value)
-	return value, err
 }
