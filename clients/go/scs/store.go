@@ -24,7 +24,6 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
-	"github.com/alexedwards/scs/v2/memstore"
 	sessiongate "github.com/f0rmiga/sessiongate/clients/go"
 	"github.com/f0rmiga/sessiongate/clients/go/internal/values"
 )
@@ -36,9 +35,6 @@ import (
 // A manager whose Load and Commit are called otherwise cannot know what was loaded: there Commit
 // overwrites, and makes a session that is not there, as every store of scs does.
 func Use(manager *scs.SessionManager, gate *sessiongate.Gate) func(http.Handler) http.Handler {
-	if unused, ok := manager.Store.(*memstore.MemStore); ok { // scs.New started it
-		unused.StopCleanup()
-	}
 	manager.Store = &store{gate}
 	manager.Codec = codec{}
 	return func(next http.Handler) http.Handler {

@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) {
 	gob.Register(map[string]int{})
-	lend.Main(m)
+	lend.Main(m, "memstore.(*MemStore).startCleanup") // scs.New starts one, and never stops it
 }
 
 var ctx = context.Background()

@@ -141,19 +141,34 @@ func Own(t testing.TB, arguments ...string) *Servers {
 	return s
 }
 
-// Main runs the tests of a package. Goroutines that are left behind are a failure.
-func Main(m *testing.M) {
-	before := runtime.NumGoroutine()
+// Main runs the tests of a package. Goroutines that are left behind are a failure, unless their stack
+// has one of the texts in others.
+func Main(m *testing.M, others ...string) {
+	before := len(goroutines(others))
 	status := m.Run()
 	for _, s := range shared {
 		s.Close()
 	}
-	if status == 0 && Wait(func() bool { return runtime.NumGoroutine() <= before }) != nil {
-		stacks := make([]byte, 1<<20)
-		fmt.Printf("goroutines are left behind:\n%s\n", stacks[:runtime.Stack(stacks, true)])
+	if status == 0 && Wait(func() bool { return len(goroutines(others)) <= before }) != nil {
+		fmt.Printf("goroutines are left behind:\n%s\n", strings.Join(goroutines(others), "\n\n"))
 		status = 1
 	}
 	os.Exit(status)
+}
+
+// goroutines are the stacks of all goroutines but others.
+func goroutines(others []string) (stacks []string) {
+	all := make([]byte, 1<<22)
+next:
+	for _, stack := range strings.Split(string(all[:runtime.Stack(all, true)]), "\n\n") {
+		for _, other := range others {
+			if strings.Contains(stack, other) {
+				continue next
+			}
+		}
+		stacks = append(stacks, stack)
+	}
+	return stacks
 }
 
 // Wait calls condition until it holds, for at most ten seconds.
