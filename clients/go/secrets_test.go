@@ -109,7 +109,7 @@ func TestNoTextShowsASignKey(t *testing.T) {
 		value   Gate
 		session *Session
 	}{gate, *gate, session}
-	encoded, err := json.Marshal(gate)
+	encoded, err := json.Marshal([]any{gate, holder})
 	noError(t, err)
 	for _, k := range [][]byte{key, older} {
 		for _, err := range errs {
