@@ -117,17 +117,34 @@ var (
 // configures them starts its own, by Own.
 func Shared(t testing.TB, arguments ...string) *Servers {
 	t.Helper()
+	s, err := share(arguments...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Address is that of a server that all tests share, for examples.
+func Address() string {
+	s, err := share()
+	if err != nil {
+		panic(err)
+	}
+	return s.Addr(0)
+}
+
+func share(arguments ...string) (*Servers, error) {
 	sharedMu.Lock()
 	defer sharedMu.Unlock()
 	key := strings.Join(arguments, " ")
 	if shared[key] == nil {
 		s, err := Start(arguments...)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		shared[key] = s
 	}
-	return shared[key]
+	return shared[key], nil
 }
 
 // Own starts servers for one test.
