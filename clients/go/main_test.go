@@ -15,7 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func TestMain(m *testing.M) { lend.Main(m) }
+func TestMain(m *testing.M) { lend.Main(m, "os/signal.loop") } // of fuzzing
 
 var ctx = context.Background()
 

@@ -28,7 +28,12 @@ import (
 // Store implements sessions.Store.
 type Store struct {
 	Options *sessions.Options // what new sessions have; to be changed before the first request
-	gate    *sessiongate.Gate
+
+	// Legacy is the store that the application had before, or nil. Sessions that it knows stay there,
+	// until they end; Of answers nil for them.
+	Legacy sessions.Store
+
+	gate *sessiongate.Gate
 }
 
 // NewStore makes a store whose cookies are Secure, HttpOnly, SameSite=Lax, of Path=/, and end with the
@@ -40,9 +45,12 @@ func NewStore(gate *sessiongate.Gate) *Store {
 	}
 }
 
-// loadedKey is the key in Values of what was loaded, a *sessiongate.Session, or of the error why it was
-// not: the one place that goes wherever the session goes.
+// loadedKey is the key in Values of what was loaded: a *sessiongate.Session, the error why it was not,
+// or legacy. Values are the one place that goes wherever the session goes.
 type loadedKey struct{}
+
+// legacy marks a session of the store Legacy.
+type legacy struct{}
 
 // Of returns the session below a session of this store: for Rotate, Login and End. Call Save
 // afterwards, which sets the cookie. nil: it is no session of this store, or its Values were cleared.
@@ -71,6 +79,12 @@ func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 			break
 		}
 	}
+	if token == "" && s.Legacy != nil {
+		if former, err := s.Legacy.New(r, name); err == nil && !former.IsNew {
+			former.Values[loadedKey{}] = legacy{}
+			return former, nil
+		}
+	}
 	loaded, err := s.gate.Session(r.Context(), token)
 	if err != nil {
 		session.Values[loadedKey{}] = err
@@ -92,8 +106,13 @@ func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 // values is ended, and its cookie deleted.
 func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.Session) error {
 	ctx := context.WithoutCancel(r.Context()) // a visitor who goes away has changed his session all the same
-	if err, ok := session.Values[loadedKey{}].(error); ok {
-		return err
+	switch loaded := session.Values[loadedKey{}].(type) {
+	case error:
+		return loaded
+	case legacy:
+		delete(session.Values, loadedKey{}) // which it would store
+		defer func() { session.Values[loadedKey{}] = loaded }()
+		return s.Legacy.Save(r, w, session)
 	}
 	stored := Of(session)
 	if stored == nil { // Values were cleared, or the session was not made by New

@@ -341,3 +341,30 @@ func TestWhatCouldNotBeLoadedIsNotOverwritten(t *testing.T) {
 		t.Errorf("saved: %v %q", again, w.Header())
 	}
 }
+
+func TestSessionsOfTheFormerStoreLiveOut(t *testing.T) {
+	store, gate := newStore(t)
+	former := sessions.NewCookieStore([]byte("the former store's secret key"))
+	cookie := visit(t, former, "", func(s *sessions.Session) { s.Values["a"] = 1 })
+	store.Legacy = former
+	changed := visit(t, store, cookie, func(s *sessions.Session) {
+		if s.Values["a"] != 1 || s.IsNew || Of(s) != nil {
+			t.Errorf("%v", s.Values)
+		}
+		s.Values["a"] = 2
+	})
+	visit(t, former, changed, func(s *sessions.Session) {
+		if !reflect.DeepEqual(s.Values, map[any]any{"a": 2}) {
+			t.Errorf("saved in the former store: %v", s.Values)
+		}
+	})
+	gone := visit(t, store, changed, func(s *sessions.Session) { s.Options.MaxAge = -1 })
+	if !strings.Contains(gone, "Max-Age=0") {
+		t.Errorf("it did not end: %q", gone)
+	}
+	fresh := visit(t, store, "", func(s *sessions.Session) { s.Values["a"] = 3 })
+	token := strings.TrimPrefix(strings.Split(fresh, ";")[0], "session-key=")
+	if _, ok := gate.Verify(token); !ok {
+		t.Errorf("a new session is not SessionGate's: %q", fresh)
+	}
+}
