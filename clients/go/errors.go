@@ -66,7 +66,7 @@ func refusal(command string, err error) error {
 	code, sentence, _ := strings.Cut(said.Error(), " ")
 	known := errorOfCode[code]
 	switch {
-	case known == nil:
+	case known == nil, strings.HasPrefix(sentence, "max number of clients"):
 		return err
 	case known != ErrBadArgument:
 		return &Error{Command: command, Err: known}

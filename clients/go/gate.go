@@ -108,7 +108,7 @@ func New(client redis.UniversalClient, options Options) (*Gate, error) {
 	if g.minAge == 0 {
 		g.minAge = DefaultRefresh
 	}
-	g.minAge = max(0, min(g.minAge, g.ttl/10))
+	g.minAge = max(0, min(g.minAge, g.ttl/10)).Truncate(time.Second)
 	switch g.format {
 	case "":
 		g.format = V2

@@ -9,6 +9,7 @@ import (
 	"io"
 	"reflect"
 	"sort"
+	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -260,7 +261,10 @@ func same(stored string, c change) bool {
 }
 
 func document(data string) (v any, err error) {
-	decoder := json.NewDecoder(bytes.NewReader([]byte(data)))
+	if !json.Valid([]byte(data)) { // the decoder would stop behind a first document
+		return nil, ErrBadPayload
+	}
+	decoder := json.NewDecoder(strings.NewReader(data))
 	decoder.UseNumber()
 	err = decoder.Decode(&v)
 	return v, err
@@ -358,7 +362,7 @@ func (s *Session) Login(ctx context.Context, owner string, limit int) error {
 	}
 	if s.token != "" {
 		if err := s.gate.End(ctx, s.token); err != nil {
-			_ = s.gate.End(ctx, token) // the one that nobody is told of
+			_ = s.gate.End(context.WithoutCancel(ctx), token) // which nobody is told of
 			return err
 		}
 	}

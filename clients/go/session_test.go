@@ -291,10 +291,10 @@ func TestABrokenPayloadHidesNoOtherAndStays(t *testing.T) {
 	p := single(t)
 	gate := p.gate(t, Options{})
 	token := p.start(t, gate, Life{Payloads: map[string][]byte{
-		"broken": []byte("{secret-data"), "pickle": []byte("\x80\x04."), "good": []byte("7")}})
+		"broken": []byte("{secret-data"), "pickle": []byte("\x80\x04."), "good": []byte("7"), "two": []byte("1 2")}})
 	s := load(t, gate, token)
 	var v any
-	for _, name := range []string{"broken", "pickle"} {
+	for _, name := range []string{"broken", "pickle", "two"} {
 		ok, err := s.Get(name, &v)
 		wantError(t, name, err, ErrBadPayload)
 		if !ok || strings.Contains(err.Error(), "secret") {
@@ -314,8 +314,9 @@ func TestABrokenPayloadHidesNoOtherAndStays(t *testing.T) {
 	}
 	s.Delete("broken")
 	set(t, s, "pickle", "mended")
+	set(t, s, "two", 1)
 	noError(t, s.Save(ctx))
-	if got := value(t, gate, token, "broken") + value(t, gate, token, "pickle"); got != `"mended"` {
+	if got := value(t, gate, token, "broken") + value(t, gate, token, "pickle") + value(t, gate, token, "two"); got != `"mended"1` {
 		t.Errorf("after mending: %s", got)
 	}
 }

@@ -192,7 +192,7 @@ func TestOptionsThatCannotHoldAreRefused(t *testing.T) {
 
 func TestTheRefreshIsAtMostATenthOfTheLife(t *testing.T) {
 	for _, c := range []struct{ ttl, refresh, want int64 }{
-		{0, 0, 60}, {1800, 600, 180}, {100, 0, 10}, {1800, 30, 30}, {1800, -1, 0},
+		{0, 0, 60}, {1800, 600, 180}, {100, 0, 10}, {1800, 30, 30}, {1800, -1, 0}, {19, 0, 1}, {9, 0, 0},
 	} {
 		gate := offline(t, Options{SignKeys: [][]byte{[]byte("k")}, TTL: sec(c.ttl), Refresh: sec(c.refresh)})
 		if got := seconds(gate.minAge); got != c.want {
