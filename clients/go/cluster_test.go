@@ -29,6 +29,12 @@ func TestEachCommandGoesToTheNodeOfItsToken(t *testing.T) {
 		noError(t, s.Rotate(ctx))
 		noError(t, s.End(ctx))
 	}
+	for i := 0; i < 10; i++ { // by a client that has asked nothing yet, what the commands' keys are
+		token := p.start(t, gate, Life{})
+		cold := cluster(t)
+		load(t, cold.gate(t, Options{SignKeys: [][]byte{(*gate.keys)[0].bytes}}), token)
+		noError(t, gate.End(ctx, token))
+	}
 	if moved := p.stat(t, "errorstats", "errorstat_MOVED") - before; moved != 0 {
 		t.Errorf("%d commands went to a wrong node", moved)
 	}
