@@ -13,7 +13,8 @@ usage() {
 bootstrap.sh: bring what SessionGate needs to be built, run and tested
 
     ./bootstrap.sh                   to build and run: compiler, CMake, libsodium, a Redis server
-    ./bootstrap.sh --package         all that, and what ./package.sh needs
+    ./bootstrap.sh --build           to build alone: no server
+    ./bootstrap.sh --package         all that, and what packaging/build needs
     ./bootstrap.sh --tests           all that, and what ./test.sh needs: clang, cmocka, pytest, ...
     ./bootstrap.sh --image           all that, and what tests/image needs: buildah, debootstrap
     ./bootstrap.sh --header PATH     take PATH as redismodule.h (Redis 7.0 or later)
@@ -47,13 +48,15 @@ die() {
 
 # One line for each thing: its Debian package, and a test that succeeds where it is there. A line of one
 # word is a program in PATH which its package is named after.
-readonly TO_BUILD_AND_RUN='
+readonly TO_BUILD='
 gcc
 libc6-dev       test -e /usr/include/stdio.h
 cmake
 ninja-build     command -v ninja
 pkg-config
 libsodium-dev   pkg-config --exists libsodium
+'
+readonly TO_RUN='
 redis-server    command -v redis-server
 redis-tools     command -v redis-cli
 '
@@ -71,6 +74,7 @@ python3         test -x /usr/bin/python3
 python3-pytest  python_has pytest
 python3-pytest-xdist  python_has xdist
 python3-redis   python_has redis
+python3-venv    /usr/bin/python3 -c "import ensurepip"
 shellcheck
 valgrind
 lintian
@@ -143,12 +147,17 @@ install() {
     allow_services
 }
 
+make_deps() {
+    if ! mkdir -p "$deps" 2>/dev/null || [[ ! -w $deps ]]; then
+        die "$deps, where redismodule.h goes, is not yours to write: run this as its owner, or on a copy of the tree"
+    fi
+}
+
 # take_header FILE: FILE becomes build/deps/redismodule.h, if it is one that the module can be built with.
 take_header() {
     [[ -r $1 ]] || die "there is no file $1 to take as redismodule.h"
     grep -q RedisModule_SetCommandInfo "$1" || die "$1 is not the redismodule.h of Redis 7.0 or later"
-    mkdir -p "$deps"
-    cmp -s "$1" "$deps/redismodule.h" || cp "$1" "$deps/redismodule.h"
+    cmp -s "$1" "$deps/redismodule.h" || { make_deps && cp "$1" "$deps/redismodule.h"; }
 }
 
 # The bases of the archives in apt's sources, one a line. Apt says them itself, whichever format the
@@ -170,6 +179,7 @@ download_source() {
     [[ $id != debian ]] || suite=bookworm # later ones hold a later Redis
 
     say "fetching the source package of redis in $suite"
+    make_deps
     rm -rf "$dir"
     mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial"
     : >"$dir/status"
@@ -198,9 +208,10 @@ download_header() {
     rm "$source" "$source.h"
 }
 
-wanted=$TO_BUILD_AND_RUN
+wanted=$TO_BUILD$TO_RUN
 while [[ $# -gt 0 ]]; do
     case $1 in
+    --build) wanted=$TO_BUILD ;;
     --package) wanted+=$TO_PACKAGE ;;
     --tests) wanted+=$TO_PACKAGE$TO_TEST ;;
     --image) wanted+=$TO_PACKAGE$TO_TEST$TO_TEST_IMAGES ;;

@@ -11,11 +11,11 @@ run.sh: build SessionGate, start a server with it and show a session's life on i
     ./run.sh [--port PORT] [--dir DIR] [--server PATH]
 
     --port PORT      where it listens, on 127.0.0.1 (6379; the environment variable PORT does it too)
-    --dir DIR        where its data and its log are kept (build/run); sessions are there again next time
-    --server PATH    a redis-server or valkey-server (redis-server)
+    --dir DIR        where its data and its log are kept (build/run/PORT); sessions are there again next time
+    --server PATH    a redis-server or valkey-server that is installed (redis-server, installed if missing)
 
 Runs ./bootstrap.sh and ./build.sh first. Every write is appended to a file in DIR and synced each second.
-Ctrl-C, or SIGTERM, stops the server cleanly.
+Ctrl-C, SIGTERM, or that its terminal is closed, stops the server cleanly.
 
 Exit status: 0 the server was stopped; 1 it could not start, or failed; 2 the command line is wrong.
 HELP
@@ -24,7 +24,7 @@ HELP
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly top
 port=${PORT:-6379}
-dir=$top/build/run
+dir=
 server=redis-server
 
 misused() {
@@ -53,6 +53,7 @@ while [[ $# -gt 0 ]]; do
     shift
 done
 [[ $port =~ ^[1-9][0-9]{0,4}$ && $port -le 65535 ]] || misused "the port is a number from 1 to 65535, not '$port'"
+dir=${dir:-$top/build/run/$port}
 
 # A command as it is printed, and then done: what the reader sees is what was run.
 show() {
@@ -69,12 +70,42 @@ transcript() {
     show "$cli -p $port SESSIONGATE.END my-secret-sign-key \$token"
 }
 
-answers() { [[ $("$cli" -p "$port" PING 2>/dev/null) == PONG ]]; }
+# Whether it is our server that serves there.
+answers() {
+    [[ $("$cli" -p "$port" PING 2>/dev/null) == PONG &&
+        $("$cli" -p "$port" INFO server 2>/dev/null) == *"process_id:$pid"$'\r'* ]]
+}
 
-"$top/bootstrap.sh"
+# Fails if the server ends before it serves.
+greet() {
+    until answers; do
+        kill -0 "$pid" 2>/dev/null || return 1
+        sleep 0.1
+    done
+    printf '%s listens on 127.0.0.1:%s with SessionGate.\n' "$(basename "$server")" "$port"
+    transcript || true
+    printf '\nThe data and the log (server.log) are in %s. Ctrl-C stops the server.\n' "$dir"
+}
+
+# Tells the server to stop, by one signal whatever comes: at a second one it may end at once, unsaved.
+stop() {
+    trap : HUP INT QUIT TERM
+    stopping=yes
+    [[ -z $greeter ]] || kill "$greeter" 2>/dev/null || true
+    if [[ -n $pid && $told == no ]]; then
+        told=yes
+        kill -TERM "$pid" 2>/dev/null || true
+    fi
+}
+
+if [[ $server == redis-server ]]; then
+    "$top/bootstrap.sh"
+else
+    command -v "$server" >/dev/null || fail "there is no server '$server'"
+    "$top/bootstrap.sh" --build
+fi
 "$top/build.sh"
 
-command -v "$server" >/dev/null || fail "there is no server '$server'"
 server=$(command -v "$server")
 for cli in "${server%-server}-cli" redis-cli valkey-cli; do
     ! command -v "$cli" >/dev/null || break
@@ -85,37 +116,41 @@ command -v "$cli" >/dev/null || fail "there is no redis-cli or valkey-cli to sho
 if (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
     fail "port $port is taken, by another Redis perhaps. Choose another: ./run.sh --port $((port % 65535 + 1))"
 fi
-mkdir -p "$dir"
+mkdir -p "$dir" 2>/dev/null || fail "$dir cannot be made: choose another directory by --dir"
+[[ -w $dir ]] || fail "$dir is not yours to write: choose another directory by --dir"
 dir=$(cd "$dir" && pwd)
+# The server inherits the lock, and so keeps it for as long as it lives.
+exec {lock}<"$dir"
+flock --nonblock "$lock" || fail "another server uses $dir: stop that one, or choose another directory by --dir"
 log=$dir/server.log
+logged_before=$(stat -c %s "$log" 2>/dev/null || echo 0)
 
-"$server" --port "$port" --bind 127.0.0.1 --dir "$dir" --logfile "$log" --appendonly yes \
-    --loadmodule "$top/build/sessiongate.so" &
+# A terminal signals all processes of our session: the server has one of its own.
+pid='' greeter='' stopping=no told=no
+trap stop EXIT HUP INT QUIT TERM
+setsid "$server" --port "$port" --bind 127.0.0.1 --dir "$dir" --logfile "$log" --appendonly yes \
+    --loadmodule "$top/build/sessiongate.so" </dev/null &
 pid=$!
-stopping=no
-trap 'stopping=yes; kill -TERM $pid 2>/dev/null || true' INT TERM
+greet &
+greeter=$!
+[[ $stopping == no ]] || stop # the signal came before there was a pid
 
-while ! answers; do
-    if ! kill -0 $pid 2>/dev/null; then
-        [[ $stopping == no ]] || break
-        [[ ! -e $log ]] || tail -n 20 "$log" >&2
-        fail "the server did not start; above is the end of its log, $log"
-    fi
-    sleep 0.1
-done
+# From here on this waits and nothing else: Bash 5.2 stumbles over a signal while it expands a $( ). A signal
+# ends a wait, not the server, which takes its time to save.
+while kill -0 "$pid" 2>/dev/null; do wait "$pid" || true; done
+status=0 served=yes
+wait "$pid" || status=$?
+wait "$greeter" || served=no
+pid='' greeter=''
 
-if [[ $stopping == no ]]; then
-    printf '%s listens on 127.0.0.1:%s with SessionGate.\n' "$(basename "$server")" "$port"
-    transcript
-    printf '\nThe data and the log (server.log) are in %s. Ctrl-C stops the server.\n' "$dir"
+if [[ $stopping == no && $served == no ]]; then
+    said=$(tail -c "+$((logged_before + 1))" "$log" 2>/dev/null | tail -n 20) || true
+    [[ -n $said ]] || fail "the server did not start (status $status), and logged nothing"
+    printf '%s\n' "$said" >&2
+    fail "the server did not start (status $status); above is what it logged, in $log"
 fi
-
-# A signal ends the wait, not the server, which takes its time to save.
-status=0
-wait $pid || status=$?
-while kill -0 $pid 2>/dev/null; do
-    status=0
-    wait $pid || status=$?
-done
 [[ $stopping == yes ]] || fail "the server ended by itself (status $status); its log is $log"
+# A server that is signalled before it has begun ends by the signal.
+[[ $status -eq 0 || $status -eq $((128 + 15)) ]] ||
+    fail "the server did not stop in order (status $status); its log is $log"
 printf '\nThe server has stopped; the data stay in %s.\n' "$dir"

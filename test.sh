@@ -17,7 +17,8 @@ test.sh: every check and test of SessionGate
     builds without a warning: clang, sanitizers                 x        x
     unit tests, replays of the fuzz corpus             x        x        x
     the same: built by clang, under ASan and UBSan              x        x
-    clang-format, clang-tidy, shellcheck, exports      x        x        x
+    clang-format, clang-tidy, shellcheck               x        x        x
+    what the module exports, its hardening             x        x        x
     tests of this machine's Redis                     (1)       x        x
     tests of valkey-sid                                         x        x
     tests of redis-trixie, valkey-trixie                       (2)       x
@@ -206,6 +207,19 @@ exports_only_onload() {
     done
 }
 
+# Addresses resolved and read-only once it is loaded; a guard of the stack; calls that check their buffer.
+hardened() {
+    local module sign
+    for module in "$@"; do
+        for sign in BIND_NOW GNU_RELRO __stack_chk_fail '__[a-z]+_chk'; do
+            readelf --wide --dynamic --program-headers --dyn-syms "$module" | grep -wE "$sign" || {
+                echo "$module has no $sign"
+                return 1
+            }
+        done
+    done
+}
+
 if [[ $mode == full ]]; then ./bootstrap.sh --image; else ./bootstrap.sh --tests; fi
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
@@ -227,8 +241,11 @@ step "clang-format" formatted
 step "clang-tidy" after "gcc build" tidy
 step "shellcheck" shell_checked
 step "exports" after "gcc build" exports_only_onload build/sessiongate.so
-[[ $mode == quick ]] ||
+step "hardening" after "gcc build" hardened build/sessiongate.so
+if [[ $mode != quick ]]; then
     step "exports by clang" after "clang build" exports_only_onload build/clang/sessiongate.so
+    step "hardening by clang" after "clang build" hardened build/clang/sessiongate.so
+fi
 
 case $mode in
 quick)

@@ -26,13 +26,14 @@ static double now(void) {
 static unsigned search(enum token_format format, unsigned slots) {
     char token[TOKEN_MAX_LEN];
     unsigned tries = 1;
-    token_mint(token, format, sign_key, sizeof sign_key - 1);
+    const struct secret_signer *signer = secret_signer(sign_key, sizeof sign_key - 1);
+    token_mint(token, format, signer);
     for (; slot_of(token, token_len(format)) >= slots; tries++) {
         if (format == TOKEN_V2) {
             unsigned bits = secret_random_byte() | (unsigned)secret_random_byte() << 8;
             token_steer(token, (uint16_t)(bits % SLOT_COUNT));
         } else {
-            token_mint(token, format, sign_key, sizeof sign_key - 1);
+            token_mint(token, format, signer);
         }
     }
     return tries;

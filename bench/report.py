@@ -100,7 +100,7 @@ def bar_cells(bar):
 INTRO = """\
 # How fast SessionGate is
 
-This page and its plots are written by `./bench.sh`; `./bench.sh --help` says how to repeat it.
+This page and its plots are written by `bench/run`; `bench/run --help` says how to repeat it.
 Every run of every load is in [results/figures.csv](results/figures.csv).
 
 The server runs on one core and the clients on another. Loads that are compared run by turns,

@@ -6,10 +6,14 @@
 -- what it returns, {name, number, name, number, ...}, as redis_script_values{key="<name>"}. On a server
 -- without the module it returns nothing.
 --
--- A user for the exporter that can read no key and no password (from Redis 7.0 on, and on Valkey):
+-- A user for the exporter that can read no key, no password and no arguments of slow commands, among which
+-- may be tokens (from Redis 7.0 on, and on Valkey):
 --
 --     ACL SETUSER exporter on '>a password' resetkeys -@all +info +eval \
---         +client|setname +latency|latest +slowlog|get +slowlog|len
+--         +client|setname +latency|latest +slowlog|len
+--
+-- The exporter asks for SLOWLOG GET all the same: it does without two metrics of the last slow command, and
+-- ACL LOG has an entry of it.
 --
 --     prometheus-redis-exporter -redis.user exporter -redis.password 'a password' -config-command - \
 --         -script /usr/share/redis-sessiongate/metrics.lua

@@ -1,24 +1,16 @@
 /*
  * module.c - SessionGate as the server loads it.
  *
- *     module                             what the server calls at load
- *     commands                           the one table of commands
- *     starts, lifetimes, payloads        their handlers (handlers.h)
- *     replay                             the internal commands that carry effects out
- *     call                               what handlers share
- *     stats, config, slots               counters; parameters; hash slots of a cluster
- *     type, alias                        a session, and a rotated token, as a key of the server
- *     effects                            what AOF and replicas get
- *     ---------   below: no server
- *     core/                              session, token, slot, secret (libsodium), error, memory
- *
- * A file includes only what stands beside or below it.
+ * Above the core, which knows of no server, stand three floors, each a folder: server, keys,
+ * commands (CONTRIBUTING.md says what is where). Each can include what lies below it and nothing
+ * above; the compiler sees to it, by an include path of its own for each.
  */
 #include "alias.h"
 #include "commands.h"
 #include "config.h"
-#include "core/memory.h"
-#include "core/secret.h"
+#include "memory.h"
+#include "owner.h"
+#include "secret.h"
 #include "slots.h"
 #include "stats.h"
 #include "type.h"
@@ -48,13 +40,13 @@ __attribute__((visibility("default"))) int RedisModule_OnLoad(RedisModuleCtx *ct
                                                               RedisModuleString **argv, int argc) {
     if (RedisModule_Init(ctx, MODULE_NAME, SESSIONGATE_VERSION_NUMBER, REDISMODULE_APIVER_1) !=
         REDISMODULE_OK)
-        return REDISMODULE_ERR;
+        return fail(ctx, "a module named " MODULE_NAME " is loaded already");
     if (!RedisModule_GetContextFlags) return fail(ctx, "SessionGate needs Redis 4.0.3 or later");
     if (!secret_start()) return fail(ctx, "libsodium could not be started");
     memory = (struct memory){RedisModule_Alloc, RedisModule_Realloc, RedisModule_Free};
     set_options(ctx);
     slots_start(ctx);
-    if (!type_register(ctx) || !alias_register(ctx))
+    if (!type_register(ctx) || !alias_register(ctx) || !owner_register(ctx))
         return fail(ctx, "a data type could not be registered");
     if (!commands_register(ctx)) return fail(ctx, "a command could not be registered");
     if (!config_load(ctx, argv, argc)) return fail(ctx, "the module's configuration is wrong");

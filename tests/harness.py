@@ -32,6 +32,7 @@ MODULE = TOP / "build" / "sessiongate.so"
 SERVERS = TOP / "build" / "servers"
 
 LARGEST_TTL = 3_153_600_000  # seconds
+LARGEST_SIGN_KEY = 65_536  # bytes
 LARGEST_NAME = 200  # bytes
 LARGEST_DATA = 8_000_000  # bytes
 

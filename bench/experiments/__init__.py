@@ -6,12 +6,25 @@ names of one length (84 bytes), the same payloads and the same clients, in one s
 nothing else is said.
 """
 
-from experiments.clusters import cluster
-from experiments.commands import core, durable, many, payloads
-from experiments.costs import instructions, memory, pause, refused
-from experiments.growth import bulk, growth, sessions
-from experiments.rivals import application, script
+import ast
+import importlib
+import pathlib
 
-EXPERIMENTS = {function.__name__: function for function in (
-    core, instructions, memory, payloads, many, script, application, durable, sessions, growth,
-    bulk, pause, refused, cluster)}
+# Each experiment's file. They import what may not be installed yet, so this imports none of them.
+MODULES = {
+    "core": "commands", "instructions": "costs", "memory": "costs", "payloads": "commands",
+    "many": "commands", "script": "rivals", "application": "rivals", "durable": "commands",
+    "sessions": "growth", "growth": "growth", "bulk": "growth", "pause": "costs",
+    "refused": "costs", "cluster": "clusters"}
+
+
+def load(name):
+    """The experiment, to be run."""
+    return getattr(importlib.import_module(f"experiments.{MODULES[name]}"), name)
+
+
+def heading(name):
+    """The experiment's heading, read from its file without an import."""
+    source = pathlib.Path(__file__).with_name(MODULES[name] + ".py").read_text()
+    [function] = [node for node in ast.parse(source).body if getattr(node, "name", None) == name]
+    return ast.get_docstring(function).splitlines()[0]

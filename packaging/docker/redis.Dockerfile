@@ -9,7 +9,7 @@ ARG DEBIAN=bookworm
 
 FROM docker.io/library/debian:${DEBIAN}-slim AS build
 COPY . /src
-RUN cd /src && ./package.sh
+RUN cd /src && packaging/build
 
 FROM docker.io/library/debian:${DEBIAN}-slim
 COPY --from=build /src/build/packages/*.deb /tmp/

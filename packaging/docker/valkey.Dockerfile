@@ -10,7 +10,7 @@ ARG DEBIAN=trixie
 
 FROM docker.io/library/debian:${DEBIAN}-slim AS build
 COPY . /src
-RUN cd /src && ./package.sh
+RUN cd /src && packaging/build
 
 FROM docker.io/library/debian:${DEBIAN}-slim
 COPY --from=build /src/build/packages/*.deb /tmp/

@@ -9,13 +9,16 @@
 
 /* clang-format off */
 #define ERROR_LIST(X) \
-    X(ERROR_SIGN_KEY_EMPTY, "ERR", "<sign_key> is empty") \
-    X(ERROR_NEW_SIGN_KEY_EMPTY, "ERR", "<new_sign_key> is empty") \
+    X(ERROR_SIGN_KEY, "ERR", "<sign_key> is not 1 to %lld bytes long") \
+    X(ERROR_NEW_SIGN_KEY, "ERR", "<new_sign_key> is not 1 to %lld bytes long") \
     X(ERROR_TTL, "ERR", "<ttl> is not a whole number of seconds from 0 to %lld") \
     X(ERROR_NEW_TTL, "ERR", "<ttl> is not a whole number of seconds from 1 to %lld") \
     X(ERROR_MAX_TTL, "ERR", "<max_ttl> is not a whole number of seconds from 1 to %lld") \
     X(ERROR_GRACE, "ERR", "<grace> is not a whole number of seconds from 0 to %lld") \
     X(ERROR_MINAGE, "ERR", "<minage> is not a whole number of seconds from 0 to %lld") \
+    X(ERROR_OWNER, "ERR", "<owner> is not 1 to %lld bytes long") \
+    X(ERROR_OWNER_LIMIT, "ERR", "<limit> is not a whole number from 1 to %lld") \
+    X(ERROR_OWNER_FULL, "ERR", "an owner has at most %lld sessions") \
     X(ERROR_TOKEN_EMPTY, "ERR", "<token> is empty") \
     X(ERROR_TOKEN_FORM, "BADTOKEN", "<token> is not of a token's form") \
     X(ERROR_SIGNATURE, "BADSIGNATURE", "<token> is not signed with <sign_key>") \
@@ -27,7 +30,7 @@
     X(ERROR_NO_PAYLOAD, "NOPAYLOAD", "the session has no payload named <payload_name>") \
     X(ERROR_BUSY_TOKEN, "BUSYTOKEN", "a session of <token> lives already") \
     X(ERROR_WRONG_TYPE, "WRONGTYPE", "Operation against a key holding the wrong kind of value") \
-    X(ERROR_TRY_AGAIN, "TRYAGAIN", "the slot of <token> is being moved: try again") \
+    X(ERROR_TRY_AGAIN, "TRYAGAIN", "the hash slot is being moved: try again") \
     X(ERROR_INTERNAL, "ERR", "this command is for the server's replication and loading only") \
     X(ERROR_MULTI, "ERR", "in a cluster START is refused inside MULTI, where the server could" \
                           " misplace the session: send it before MULTI, or from a script") \

@@ -19,4 +19,8 @@ struct memory {
 
 extern struct memory memory;
 
+/* Moves a block, for a server that defragments: returns where its contents are now, or NULL where
+ * it stays. */
+typedef void *(*memory_mover)(void *context, void *block);
+
 #endif

@@ -1,9 +1,12 @@
 /*
  * secret.c - HMAC, keyed hashes and randomness; the only file that includes sodium.h.
  *
- * An HMAC-SHA256 of a short message is four compressions of SHA-256, and two of them depend on the
- * key alone. The states after those two are kept for the sign keys seen last, which halves the cost
- * of starting a session and of verifying a token for the first time.
+ * Libsodium's are the primitives: HMAC-SHA256, SipHash, randomness, comparison, wiping. Ours is how
+ * an HMAC is shortened: that of a short message is four compressions of SHA-256, and two of them
+ * depend on the key alone. The states after those two are kept for the sign keys seen last, as
+ * libsodium's crypto_auth_hmacsha256_state, and where the processor has instructions for SHA-256
+ * the other two compressions are made by them on that state (sha256.h). The vectors of RFC 4231 are
+ * tested both ways.
  *
  *     signers[]  one slot a sign key, found by the first byte of the sign key's fingerprint
  *                +-------------+--------------------------------+
@@ -20,10 +23,9 @@
 #include "sha256.h"
 
 #define SIGNERS 16
-#define FINGERPRINT_LEN crypto_shorthash_siphashx24_BYTES
 
-struct signer {
-    uint8_t fingerprint[FINGERPRINT_LEN];
+struct secret_signer {
+    uint8_t fingerprint[SECRET_FINGERPRINT_LEN];
     crypto_auth_hmacsha256_state keyed;
     bool used;
 };
@@ -31,36 +33,32 @@ struct signer {
 /* A message this long and its padding fill one block: 0x80 and the length take nine bytes. */
 #define ONE_BLOCK_MAX (SHA256_BLOCK_LEN - 9)
 
-static struct signer signers[SIGNERS];
+static struct secret_signer signers[SIGNERS];
 static bool native;
 static uint8_t hash_key[crypto_shorthash_KEYBYTES];
 static uint8_t fingerprint_key[crypto_shorthash_siphashx24_KEYBYTES];
 
-#define NH_BLOCK 16 /* bytes; two words of a key are for each block */
-
-/* Of names and of sign keys: two words for the length, and those of the blocks. */
-static uint64_t pair_keys[2][2 * (SECRET_NAME_MAX / NH_BLOCK + 1)];
-
 _Static_assert(SECRET_MAC_LEN == crypto_auth_hmacsha256_BYTES, "HMAC-SHA256 gives 32 bytes");
+_Static_assert(SECRET_FINGERPRINT_LEN == crypto_shorthash_siphashx24_BYTES, "and SipHash 16");
 
 bool secret_start(void) {
     if (sodium_init() < 0) return false;
     native = sha256_is_native();
     randombytes_buf(hash_key, sizeof hash_key);
     randombytes_buf(fingerprint_key, sizeof fingerprint_key);
-    randombytes_buf(pair_keys, sizeof pair_keys);
     return true;
 }
 
-static void fingerprint_of(uint8_t fingerprint[FINGERPRINT_LEN], const void *key, size_t key_len) {
+void secret_fingerprint(uint8_t fingerprint[SECRET_FINGERPRINT_LEN], const void *key,
+                        size_t key_len) {
     crypto_shorthash_siphashx24(fingerprint, key, key_len, fingerprint_key);
 }
 
-/* The signer of key, from its slot or made anew there. */
-static const struct signer *signer_of(const void *key, size_t key_len) {
-    uint8_t fingerprint[FINGERPRINT_LEN];
-    fingerprint_of(fingerprint, key, key_len);
-    struct signer *signer = &signers[fingerprint[0] % SIGNERS];
+/* From its slot, or made anew there. */
+const struct secret_signer *secret_signer(const void *key, size_t key_len) {
+    uint8_t fingerprint[SECRET_FINGERPRINT_LEN];
+    secret_fingerprint(fingerprint, key, key_len);
+    struct secret_signer *signer = &signers[fingerprint[0] % SIGNERS];
     if (!signer->used || !secret_equal(signer->fingerprint, fingerprint, sizeof fingerprint)) {
         crypto_auth_hmacsha256_init(&signer->keyed, key, key_len);
         memcpy(signer->fingerprint, fingerprint, sizeof fingerprint);
@@ -93,8 +91,9 @@ static void finish(uint8_t digest[SECRET_MAC_LEN], const uint32_t keyed[8], cons
     sodium_memzero(block, sizeof block);
 }
 
-/* With the processor's own SHA-256: START takes 6,600 instructions less of 22,700. */
-static void sign_natively(uint8_t mac[SECRET_MAC_LEN], const struct signer *signer,
+/* With the processor's own SHA-256, which a START spends a quarter of its instructions on
+ * otherwise. */
+static void sign_natively(uint8_t mac[SECRET_MAC_LEN], const struct secret_signer *signer,
                           const uint8_t *message, size_t message_len) {
     uint8_t inner[SECRET_MAC_LEN];
     finish(inner, signer->keyed.ictx.state, message, message_len);
@@ -102,9 +101,8 @@ static void sign_natively(uint8_t mac[SECRET_MAC_LEN], const struct signer *sign
     sodium_memzero(inner, sizeof inner);
 }
 
-void secret_sign(uint8_t mac[SECRET_MAC_LEN], const void *key, size_t key_len, const void *message,
-                 size_t message_len) {
-    const struct signer *signer = signer_of(key, key_len);
+void secret_sign(uint8_t mac[SECRET_MAC_LEN], const struct secret_signer *signer,
+                 const void *message, size_t message_len) {
     if (native && message_len <= ONE_BLOCK_MAX) {
         sign_natively(mac, signer, message, message_len);
         return;
@@ -113,42 +111,6 @@ void secret_sign(uint8_t mac[SECRET_MAC_LEN], const void *key, size_t key_len, c
     crypto_auth_hmacsha256_update(&state, message, message_len);
     crypto_auth_hmacsha256_final(&state, mac);
     sodium_memzero(&state, sizeof state);
-}
-
-static inline unsigned __int128 nh_block(const uint64_t *key, const uint8_t *bytes) {
-    uint64_t words[2];
-    memcpy(words, bytes, NH_BLOCK);
-    return (unsigned __int128)(words[0] + key[0]) * (words[1] + key[1]);
-}
-
-/* NH of bytes. The length comes first, so that two inputs either differ in it or in a block: fewer bytes
- * than one are filled up with zeros, and otherwise the last block is the last bytes, which the one
- * before may share. (To copy the rest to a block of its own took 210 instructions more of PGET's 6,830.) */
-static unsigned __int128 nh(const uint64_t *key, const uint8_t *bytes, size_t len) {
-    unsigned __int128 sum = (unsigned __int128)(len + key[0]) * key[1];
-    if (len < NH_BLOCK) {
-        uint8_t block[NH_BLOCK] = {0};
-        memcpy(block, bytes, len);
-        sum += nh_block(key + 2, block);
-        sodium_memzero(block, sizeof block);
-        return sum;
-    }
-    for (; len > NH_BLOCK; bytes += NH_BLOCK, len -= NH_BLOCK) sum += nh_block(key += 2, bytes);
-    return sum + nh_block(key + 2, bytes + len - NH_BLOCK);
-}
-
-void secret_pair_hash(uint64_t hash[2], const void *sign_key, size_t sign_key_len, const char *name,
-                      size_t name_len) {
-    uint8_t fingerprint[FINGERPRINT_LEN]; /* stands for a sign key that is too long */
-    if (sign_key_len > SECRET_NAME_MAX) {
-        fingerprint_of(fingerprint, sign_key, sign_key_len);
-        sign_key = fingerprint;
-        sign_key_len = sizeof fingerprint;
-    }
-    unsigned __int128 sum = nh(pair_keys[0], (const uint8_t *)name, name_len) +
-                            nh(pair_keys[1], sign_key, sign_key_len);
-    hash[0] = (uint64_t)sum;
-    hash[1] = (uint64_t)(sum >> 64);
 }
 
 uint64_t secret_hash(const void *data, size_t data_len) {
@@ -165,6 +127,14 @@ uint8_t secret_random_byte(void) {
         left = sizeof batch;
     }
     return batch[--left];
+}
+
+void secret_random(void *bytes, size_t len) {
+    randombytes_buf(bytes, len);
+}
+
+void secret_wipe(void *bytes, size_t len) {
+    sodium_memzero(bytes, len);
 }
 
 bool secret_equal(const void *a, const void *b, size_t len) {

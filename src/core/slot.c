@@ -55,6 +55,14 @@ uint16_t slot_of(const char *name, size_t name_len) {
     return crc16(0, name, name_len) % SLOT_COUNT;
 }
 
+uint16_t slot_of_tagged(const char *name, size_t name_len) {
+    const char *end = name + name_len;
+    const char *open = memchr(name, '{', name_len);
+    const char *close = open ? memchr(open + 1, '}', (size_t)(end - open - 1)) : NULL;
+    if (!close || close == open + 1) return slot_of(name, name_len);
+    return slot_of(open + 1, (size_t)(close - open - 1));
+}
+
 void slot_pad(char pad[SLOT_PAD_LEN], const char *prefix, size_t prefix_len, uint16_t slot) {
     static const char zeros[SLOT_PAD_LEN];
     fill_tables();

@@ -39,15 +39,27 @@ size_t token_len(enum token_format format);
 /* The format of a token, by its length; for one that was verified. */
 enum token_format token_format(size_t len);
 
-/* Makes a new token of that format, signed with sign_key (sign_key_len >= 1), with a random pad. */
-void token_mint(char token[TOKEN_MAX_LEN], enum token_format format, const void *sign_key,
-                size_t sign_key_len);
+/* Makes a new token of that format, signed by signer, with a random pad. */
+struct secret_signer;
+void token_mint(char token[TOKEN_MAX_LEN], enum token_format format,
+                const struct secret_signer *signer);
 
 /* Sets the pad of a v2 token so that the token falls into that hash slot. */
 void token_steer(char token[TOKEN_V2_LEN], uint16_t slot);
 
+/* Whether these bytes may be a token, by their length and version alone. Whatever is looked up as a
+ * key has to pass it: an argument of another kind, a sign key say, would be named to those who hear
+ * of keys that are missing. */
+bool token_may_be(const char *token, size_t len);
+
 /* Whether these bytes have the form of a token, whoever signed it. */
 bool token_has_form(const char *token, size_t len);
+
+/* A token of v2's form in fewer bytes: id, signature in binary, pad. What was not packed from a
+ * token may unpack to something that has not the form of one. */
+#define TOKEN_PACKED_LEN 41
+void token_pack(uint8_t packed[TOKEN_PACKED_LEN], const char token[TOKEN_V2_LEN]);
+void token_unpack(char token[TOKEN_V2_LEN], const uint8_t packed[TOKEN_PACKED_LEN]);
 
 /* Whether token is of a token's form and signed with sign_key: ERROR_NONE, ERROR_TOKEN_EMPTY,
  * ERROR_TOKEN_FORM or ERROR_SIGNATURE. The signature is compared in constant time. */

@@ -121,6 +121,7 @@ def test_an_alias_that_was_renamed_into_another_slot_is_dead(cluster):
     assert ask(master, "SESSIONGATE.END", KEY, other) == "OK"
     assert slot_of(other) != slot_of(old)
     assert ask(master, "RESTORE", other, 60_000, dump) == "OK"
+    assert ask(master, "SESSIONGATE.ADOPT", KEY, other, 60).code == "BUSYTOKEN"
     for command, rest in ALL.items():
         assert ask(master, "SESSIONGATE." + command, KEY, other, *rest).code == "NOSESSION"
 
@@ -187,7 +188,8 @@ def test_an_alias_works_at_the_source_until_it_moves(rotated):
     move.migrating()
     assert ask(move.source, "SESSIONGATE.PGET", KEY, old, b"n") == old
     assert ask(move.source, "SESSIONGATE.PSET", KEY, old, b"n", b"changed") == "OK"
-    assert rotate(move.source, old) == new
+    assert rotate(move.source, old, "GRACE", 300) == new
+    assert rotate(move.source, old).code == "TRYAGAIN"
     assert ask(move.source, "SESSIONGATE.END", KEY, old) == "OK"
     assert ask(move.source, "EXISTS", old).startswith("ASK")
     assert ask(move.source, "EXISTS", new).startswith("ASK")
@@ -230,7 +232,7 @@ def check_after_the_move(move, old, new, last):
     for token in (old, new):
         assert ask(move.target, "SESSIONGATE.PGET", KEY, token, b"n") == old
         assert ask(move.source, "SESSIONGATE.PGET", KEY, token, b"n") == move.moved_to_target
-    assert rotate(move.target, old) == new
+    assert rotate(move.target, old, "GRACE", 300) == new
     assert ask(move.target, "SESSIONGATE.END", KEY, old) == "OK"
     assert all_are(answers(move.target, old), "NOSESSION")
     assert all_are(answers(move.target, new), "NOSESSION")
@@ -288,7 +290,7 @@ class Pairs:
                 data = b"of round %d" % self.rounds
                 for expected, call in (("OK", ("PSET", KEY, old, b"n", data)),
                                        (data, ("PGET", KEY, old, b"n")),
-                                       (new, ("ROTATE", KEY, old))):
+                                       (new, ("ROTATE", KEY, old, "GRACE", 300))):
                     reply, _ = self.client.write(old, "SESSIONGATE." + call[0], *call[1:])
                     if reply != expected:
                         self.wrong.append((call[0], reply))

@@ -101,10 +101,9 @@ def test_a_transaction_cut_at_any_byte_is_whole_or_absent(make_server):
 
 TOKEN, OTHER = signed(KEY, b"ForgedForgedForg"), signed(KEY, b"OtherOtherOtherO")
 LARGE = b"x" * 10_000_000
-START, PSET, PDEL, EXPIRE, ROTATE, ALIAS = (
-    b"SGREPLAY." + name
-    for name in (b"START", b"PSET", b"PDEL", b"EXPIRE", b"ROTATE", b"ALIAS"))
-INTERNAL = (START, PSET, PDEL, EXPIRE, ROTATE, ALIAS)
+INTERNAL = START, PSET, PDEL, EXPIRE, TOUCH, END, SIGNAL, ROTATE, ALIAS = [
+    b"SGREPLAY." + name for name in (b"START", b"PSET", b"PDEL", b"EXPIRE", b"TOUCH", b"END",
+                                     b"SIGNAL", b"ROTATE", b"ALIAS")]
 NUMBERS = (b"-1", b"-9223372036854775808", b"1", b"9223372036854775807", b"9" * 30, b"soon", b"",
            b"9" * 10_000_000)
 
@@ -120,7 +119,7 @@ HOSTILE = {
                           (ROTATE, TOKEN, OTHER, b"0", b"0", b"0")],
     "too many arguments": [(*started(), b"n"), (PSET, TOKEN, b"n", b"d", b"n"),
                            (PDEL, TOKEN, b"n", b"n"), (EXPIRE, TOKEN, b"0", b"0", b"0"),
-                           (ALIAS, TOKEN, OTHER, OTHER), (ROTATE, TOKEN, OTHER, *[b"0"] * 5)],
+                           (TOUCH, TOKEN, b"0", b"0"), (ALIAS, TOKEN, OTHER, OTHER)],
     "an empty name": [started(), (PSET, TOKEN, b"", b"d"), (PDEL, TOKEN, b"")],
     "no data": [started(), (PSET, TOKEN, b"n", b"")],
     "an empty name at the start": [(*started(), b"", b"d", b"n", b"")],
@@ -131,7 +130,8 @@ HOSTILE = {
                         (PDEL, TOKEN, LARGE)],
     "data of 10 MB": [(PSET, TOKEN, b"n", LARGE)],
     "an empty token": [started(b""), (PSET, b"", b"n", b"d"), (PDEL, b"", b"n"),
-                       (EXPIRE, b"", b"0", b"0"), (ALIAS, b"", TOKEN),
+                       (EXPIRE, b"", b"0", b"0"), (TOUCH, b"", b"1"), (END, b"", TOKEN),
+                       (SIGNAL, b""), (ALIAS, b"", TOKEN),
                        (ROTATE, TOKEN, b"", b"0", b"0", b"0", b"60")],
     "a token of 10 MB": [started(LARGE), (PSET, LARGE, b"n", b"d"), (ALIAS, TOKEN, LARGE),
                          (ROTATE, TOKEN, LARGE, b"0", b"0", b"0", b"9223372036854775807")],
@@ -141,17 +141,23 @@ HOSTILE = {
                      started(OTHER, (b"0", number, number, number))],
            "the short START": [started(times=(number, b"60")), started(OTHER, (b"0", number))],
            "EXPIRE": [started(), (EXPIRE, TOKEN, number, number)],
+           "TOUCH": [started(), (TOUCH, TOKEN, number)],
            "ROTATE": [started(), (ROTATE, TOKEN, OTHER, *[number] * 4)]}.items()},
     "writes to a session that never started": [(PSET, TOKEN, b"n", b"d"), (PDEL, OTHER, b"n"),
                                                (EXPIRE, TOKEN + b"2", b"0", b"0"),
+                                               (TOUCH, TOKEN, b"1"), (END, OTHER, OTHER),
                                                (ROTATE, TOKEN + b"3", TOKEN + b"4", *[b"0"] * 4)],
-    "a session in place of a string": [command for write in (
+    "a session rotated away with itself as an alias": [
+        started(), (ROTATE, TOKEN, OTHER, *[b"0"] * 4, TOKEN, OTHER, OTHER)],
+    "an effect on a string": [command for write in (
         (PSET, TOKEN, b"n", b"d"), (PDEL, TOKEN, b"n"), (EXPIRE, TOKEN, b"0", b"0"),
+        (TOUCH, TOKEN, b"1"), (END, TOKEN, TOKEN),
         (ALIAS, TOKEN, OTHER), (ROTATE, TOKEN, OTHER, *[b"0"] * 4),
         (ROTATE, OTHER, TOKEN, *[b"0"] * 4), started())
         for command in ((b"SET", TOKEN, b"s"), write)],
-    "a session in place of an alias": [command for write in (
+    "an effect on an alias": [command for write in (
         (PSET, TOKEN, b"n", b"d"), (PDEL, TOKEN, b"n"), (EXPIRE, TOKEN, b"0", b"0"),
+        (TOUCH, TOKEN, b"1"), (END, TOKEN, TOKEN),
         (ROTATE, TOKEN, OTHER, *[b"0"] * 4), (ROTATE, OTHER, TOKEN, *[b"0"] * 4), started())
         for command in ((ALIAS, TOKEN, OTHER), write)],
     "a session started twice": [started(), (PSET, TOKEN, b"n", b"d"), started()],

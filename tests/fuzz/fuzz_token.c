@@ -51,7 +51,8 @@ static void make_token(char token[TOKEN_MAX_LEN + 1], const struct form *form, c
     token[id_end] = '.';
 
     uint8_t mac[SECRET_MAC_LEN];
-    secret_sign(mac, key.bytes, key.len, token + form->signed_from, id_end - form->signed_from);
+    secret_sign(mac, secret_signer(key.bytes, key.len), token + form->signed_from,
+                id_end - form->signed_from);
     char *signature = token + id_end + 1;
     for (size_t i = 0; i < form->signature_len / 2; i++)
         snprintf(signature + 2 * i, 3, "%02x", mac[i]);

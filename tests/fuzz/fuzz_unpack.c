@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "chunk.h"
 #include "memory.h"
 #include "secret.h"
 #include "session.h"
@@ -47,9 +48,9 @@ static size_t require_packs(const struct session *session) {
     struct session_cursor cursor = {0};
     uint8_t *buffer = NULL;
     size_t capacity = 0, len, all = 0;
-    while ((len = session_pack(session, &cursor, &buffer, &capacity)) > 0) {
-        require(session_unpack(unpacked, buffer, len), "what was packed unpacks");
-        require(!session_unpack(unpacked, buffer, len), "no chunk unpacks twice");
+    while ((len = chunk_pack(session, &cursor, &buffer, &capacity)) > 0) {
+        require(chunk_unpack(unpacked, buffer, len), "what was packed unpacks");
+        require(!chunk_unpack(unpacked, buffer, len), "no chunk unpacks twice");
         require_whole(unpacked);
         all += len;
     }
@@ -92,7 +93,7 @@ static void use(struct session *session, const struct session *names) {
 static void unpack_first(const uint8_t *input, size_t input_len) {
     struct session *session = session_create();
     uint32_t payloads = 0;
-    bool accepted = session_unpack_first(session, input, input_len, &payloads);
+    bool accepted = chunk_unpack_first(&session, input, input_len, &payloads);
     require_whole(session);
     if (accepted) {
         require(payloads <= SESSION_PAYLOADS_MAX, "the payloads announced are in bounds");
@@ -108,10 +109,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_len) {
 
     unpack_first(input, input_len);
     struct session *session = session_create();
-    bool accepted = session_unpack(session, input, input_len);
+    bool accepted = chunk_unpack(session, input, input_len);
     require_whole(session);
     require(!accepted || require_packs(session) == input_len, "each byte of a chunk counts");
-    require(!session_unpack(session, input, input_len) || !accepted, "no chunk unpacks twice");
+    require(!chunk_unpack(session, input, input_len) || !accepted, "no chunk unpacks twice");
     require_whole(session);
 
     /* A refused chunk may have left payloads behind: they too are to be freed, at least. */

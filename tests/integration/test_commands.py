@@ -1,12 +1,14 @@
 """The six commands: what they answer, which error comes first, and what a refused call leaves."""
 
+import hashlib
 import random
 import time
 
 import pytest
 import redis
 
-from harness import (KEY, LARGEST_DATA, LARGEST_NAME, LARGEST_TTL, Stream, end, error_code, expire,
+from features import ALL, sg
+from harness import (KEY, LARGEST_DATA, LARGEST_NAME, LARGEST_SIGN_KEY, LARGEST_TTL, Stream, end, error_code, expire,
                      is_token, pdel, pget, pset, signed, start, wait_for)
 
 OTHER_KEY = b"another application's sign key"
@@ -138,19 +140,31 @@ def test_names_are_told_apart_by_case_and_length(r):
 
 
 @pytest.mark.parametrize("sign_key", [
-    b"k", b"\0", b"a\0b", b"\r\n", b"x" * 63, b"x" * 64, b"x" * 65, b"x" * 128, b"x" * 1_000_000,
+    b"k", b"\0", b"a\0b", b"\r\n", b"x" * 63, b"x" * 64, b"x" * 65, b"x" * 128, b"x" * LARGEST_SIGN_KEY,
     bytes(range(256))], ids=lambda key: f"{len(key)} B {key[:4]!r}")
-def test_sign_keys_may_be_any_bytes_of_any_length(r, sign_key):
+def test_a_sign_key_may_be_any_bytes(r, sign_key):
     token = start(r, sign_key, 60)
     assert is_token(token, sign_key)
     assert pset(r, token, b"n", b"d", sign_key) == b"OK"
     assert pget(r, token, b"n", sign_key) == b"d"
-    assert error_code(pget, r, token, b"n", sign_key + b"x") == "BADSIGNATURE"
+    longer = "BADSIGNATURE" if len(sign_key) < LARGEST_SIGN_KEY else "ERR"
+    assert error_code(pget, r, token, b"n", sign_key + b"x") == longer
     assert error_code(pget, r, token, b"n", sign_key[:-1] or b"x") == "BADSIGNATURE"
     assert end(r, token, sign_key) == b"OK"
 
 
-def test_a_key_longer_than_a_block_is_not_its_hash(r):
+@pytest.mark.parametrize("sign_key, same", [
+    (b"key", b"key\0"), (b"key\0", b"key" + b"\0" * 61), (b"k" * 65, hashlib.sha256(b"k" * 65).digest())],
+    ids=["NULs behind it", "up to 64 bytes", "over 64 bytes"])
+def test_sign_keys_that_are_one_key_of_hmac_are_one(r, sign_key, same):
+    token = start(r, sign_key)
+    assert pset(r, token, b"n", b"d", same) == b"OK"
+    assert pget(r, token, b"n", sign_key) == b"d"
+    for other in (b"\0" + sign_key, sign_key + b"\0" * 61 + b"x"):
+        assert error_code(pget, r, token, b"n", other) == "BADSIGNATURE"
+
+
+def test_a_key_longer_than_a_block_is_not_cut(r):
     """RFC 2104 hashes keys of more than 64 bytes first; it does not cut them."""
     long = b"x" * 65
     token = start(r, long, 60)
@@ -158,6 +172,16 @@ def test_a_key_longer_than_a_block_is_not_its_hash(r):
 
 
 # Limits ------------------------------------------------------------------------------------------
+
+def test_a_sign_key_that_is_too_long_is_refused_wherever_it_stands(server, r):
+    token, long = start(r), b"x" * (LARGEST_SIGN_KEY + 1)
+    before = server.sessions()
+    assert error_code(start, r, long) == "ERR"
+    for command, rest in {**ALL, "ADOPT": (60,)}.items():
+        assert error_code(sg, r, command, token, *rest, sign_key=long) == "ERR", command
+    assert error_code(sg, r, "ROTATE", token, "NEWKEY", long) == "ERR"
+    assert server.sessions() == before
+
 
 def test_the_longest_name_is_taken_and_one_byte_more_is_not(r):
     token = start(r)

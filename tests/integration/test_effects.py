@@ -82,7 +82,7 @@ def test_touch_sends_the_new_time(r, stream):
     r.pexpire(token, 5000)
     stream.commands()
     sg(r, "TOUCH", token)
-    assert stream.commands() == [[b"PEXPIREAT", token, expiry(r, token)]]
+    assert stream.commands() == [[b"SGREPLAY.TOUCH", token, expiry(r, token)]]
 
 
 def test_a_rotation_is_sent_as_one_step(r, stream):
@@ -102,17 +102,27 @@ def test_a_write_through_an_alias_is_sent_for_the_successor(r, stream):
     pset(r, old, b"n", b"d")
     sg(r, "PPOP", new, b"n")
     expire(r, old, 99)
+    def sent(effect, *aliases):
+        return [[b"MULTI"], effect, [b"SGREPLAY.SIGNAL", *aliases], [b"EXEC"]]
     assert stream.commands() == [
-        [b"SGREPLAY.PSET", newest, b"n", b"d"],
-        [b"SGREPLAY.PDEL", newest, b"n"],
-        [b"SGREPLAY.EXPIRE", newest, expiry(r, newest), b"99"]]
+        *sent([b"SGREPLAY.PSET", newest, b"n", b"d"], old, new),
+        *sent([b"SGREPLAY.PDEL", newest, b"n"], new),
+        *sent([b"SGREPLAY.EXPIRE", newest, expiry(r, newest), b"99"], old, new)]
     r.pexpire(newest, 5000)
     stream.commands()
     sg(r, "TOUCH", old)
-    assert stream.commands() == [[b"PEXPIREAT", newest, expiry(r, newest)]]
+    assert stream.commands() == sent([b"SGREPLAY.TOUCH", newest, expiry(r, newest)], old, new)
     end(r, old)
-    [[name, *tokens]] = stream.commands()
-    assert name == b"UNLINK" and tokens[0] == newest and set(tokens) == {old, new, newest}
+    assert stream.commands() == [[b"SGREPLAY.END", old, new, newest]]
+
+
+def test_a_rotation_without_grace_through_an_alias_is_sent_with_the_aliases(r, stream):
+    old = start(r)
+    new = sg(r, "ROTATE", old, "GRACE", 100)
+    newest = sg(r, "ROTATE", new, "GRACE", 100)
+    stream.commands()
+    last = sg(r, "ROTATE", old)
+    assert stream.commands() == [[*rotate_of(r, newest, last, b"0"), old, new]]
 
 
 def test_what_changes_nothing_sends_nothing(r, stream):
@@ -144,7 +154,8 @@ def test_a_transaction_sends_the_effects_in_order(r, stream):
     assert sent == [
         [b"MULTI"], [b"SGREPLAY.PSET", token, b"a", b"1", b"b", b"2"],
         [b"SGREPLAY.PDEL", token, b"a"], alias,
-        [b"SGREPLAY.PSET", new, b"c", b"3"], [b"UNLINK", new, token], [b"EXEC"]]
+        [b"SGREPLAY.PSET", new, b"c", b"3"], [b"SGREPLAY.SIGNAL", token],
+        [b"SGREPLAY.END", token, new], [b"EXEC"]]
 
 
 # What follows a server ---------------------------------------------------------------------------
@@ -174,6 +185,8 @@ def write_everything(r, round=0):
         end(r, tokens[10])
         new = sg(r, "ROTATE", tokens[11], "GRACE", 300)
         expire(r, new, 0)  # leaves an alias without a successor
+        sg(r, "ROTATE", sg(r, "ROTATE", tokens[1], "GRACE", 300), "GRACE", 300)
+        sg(r, "ROTATE", tokens[1])  # a cut, through two aliases
     sg(r, "ADOPT", signed(KEY, b"Adopted00000000%d" % round), 1000, "MAXTTL", 500,
        "PAYLOADS", 1, b"n", b"d")
     sg(r, "ADOPT", signed_v2(KEY, b"Adopted00000000000000%d" % round), 1000)
@@ -277,30 +290,68 @@ def test_a_rewritten_aof_holds_sessions_as_their_effects(make_server):
     assert len([command for command in commands if command[0] != b"SELECT"]) == 7
 
 
-def test_a_replica_that_differs_takes_every_effect(make_server, replica_of):
-    """An effect creates or overwrites: a replica cannot refuse its master."""
+def effects_in(server):
+    """The names of the effects that its AOF holds since it was last rewritten."""
+    [file] = (server.directory / "appendonlydir").glob("*.incr.aof")
+    return [command[0] for command in commands_in(file.read_bytes())
+            if command[0].startswith(b"SGREPLAY.")]
+
+
+@pytest.mark.parametrize("instead", [b"none", b"string"])
+def test_an_effect_makes_no_session_of_one_that_a_replica_has_lost(
+        make_server, replica_of, instead):
+    """What it would make had no life; its AOF, and so its replicas, get the effect all the same."""
     master = make_server()
-    replica = replica_of(master, replica_read_only="no")
+    replica = replica_of(master, replica_read_only="no", **AOF)
     r, theirs = master.client(), replica.client()
-    for spoil in (theirs.delete, lambda token: theirs.set(token, "x", px=1000)):
-        tokens = [sg(r, "START", 1000, "MAXTTL", 5000, "PAYLOADS", 1, b"n", b"d") for _ in range(6)]
-        replica.wait_synced()
-        for token in tokens:
-            spoil(token)
-        sg(r, "PMSET", tokens[0], b"n", b"new", b"m", b"d")
-        sg(r, "PPOP", tokens[1], b"n")
-        expire(r, tokens[2], 99)
-        rotated = sg(r, "ROTATE", tokens[3], "GRACE", 100)
-        sg(r, "ROTATE", tokens[4])
-        r.pexpire(tokens[5], 5000)
-        sg(r, "TOUCH", tokens[5])
-        replica.wait_synced()
-        assert sg(theirs, "PMGET", tokens[0], b"n", b"m") == [b"new", b"d"]
-        assert sg(theirs, "PGETALL", tokens[1]) == sg(theirs, "PGETALL", tokens[2]) == []
-        assert sg(theirs, "PGETALL", tokens[3]) == sg(theirs, "PGETALL", rotated) == []
-        assert theirs.exists(tokens[4]) == 0
-        for token in (tokens[2], tokens[3], rotated):
-            assert expiry(theirs, token) == expiry(r, token)
-        assert info(theirs, rotated)["deadline"] == info(r, rotated)["deadline"]
+    tokens = [sg(r, "START", 1000, "MAXTTL", 5000, "PAYLOADS", 1, b"n", b"d") for _ in range(7)]
+    replica.wait_synced()
+    replica.wait_saved()
+    theirs.delete(*tokens)
+    if instead == b"string":
+        theirs.mset(dict.fromkeys(tokens, "x"))
+    before = len(effects_in(replica))
+    sg(r, "PMSET", tokens[0], b"n", b"new", b"m", b"d")
+    sg(r, "PPOP", tokens[1], b"n")
+    expire(r, tokens[2], 99)
+    rotated = [sg(r, "ROTATE", tokens[3], "GRACE", 100), sg(r, "ROTATE", tokens[4])]
+    sg(r, "TOUCH", tokens[5])
+    end(r, tokens[6])
+    replica.wait_synced()
+    assert {theirs.type(token) for token in tokens} == {instead}
+    assert theirs.exists(*rotated) == 0
+    assert effects_in(replica)[before:] == [b"SGREPLAY." + name for name in (
+        b"PSET", b"PDEL", b"EXPIRE", b"ROTATE", b"ROTATE", b"TOUCH", b"END")]
     assert replica.info("replication")["master_link_status"] == "up"
     assert "error to its master" not in replica.log()
+
+
+def test_no_effect_depends_on_a_command_of_the_server_that_may_be_renamed(make_server, replica_of):
+    away = {"rename_command": "\nrename-command ".join(
+        f'{name} ""' for name in ("UNLINK", "DEL", "EXPIRE", "PEXPIRE", "PEXPIREAT"))}
+    master = make_server(**AOF, **away)
+    replica = replica_of(master, **AOF, **away)
+    r = master.client()
+    for form in ("v1", "v2"):
+        ended, over, touched, rotated, through, cut = (
+            sg(r, "START", 1000, "FORMAT", form) for _ in range(6))
+        expire(r, touched, 500)
+        end(r, ended)
+        expire(r, over, 0)
+        sg(r, "TOUCH", touched)
+        sg(r, "ROTATE", rotated)
+        sg(r, "ROTATE", through, "GRACE", 100)
+        end(r, through)
+        sg(r, "ROTATE", cut, "GRACE", 100)
+        sg(r, "ROTATE", cut)
+    before = master.sessions()
+    assert len(before) == 2 * 3
+    replica.wait_synced()
+    replica.wait_saved()
+    for server in (replica, master):
+        assert server.sessions() == before
+        server.kill9()
+    del replica.config["replicaof"]
+    for server in (replica, master):
+        server.start()
+        assert server.sessions() == before

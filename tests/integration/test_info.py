@@ -41,7 +41,7 @@ def token(r, counted):
 
 
 def test_the_section_has_the_version_and_is_shown_where_modules_are(server, r):
-    version = re.search(r'VERSION "(.*)"', (TOP / "src" / "version.h").read_text())[1]
+    version = re.search(r'VERSION "(.*)"', (TOP / "src" / "server" / "version.h").read_text())[1]
     assert counters(server)["version"] == version
     for section in ("sessiongate", "modules", "everything"):
         assert "sessiongate_sessions_live" in server.info(section)
@@ -75,9 +75,9 @@ def test_adoptions_are_counted(r, counted):
 def test_rotations_are_counted_and_are_no_new_sessions(r, counted, token):
     successor = sg(r, "ROTATE", token, "GRACE", 60)
     assert counted() == {"sessions_rotated": 1}
-    assert sg(r, "ROTATE", token) == successor
+    assert sg(r, "ROTATE", token, "GRACE", 60) == successor
     assert counted() == {}
-    sg(r, "ROTATE", successor)
+    sg(r, "ROTATE", token)
     assert counted() == {"sessions_rotated": 1}
 
 

@@ -123,7 +123,7 @@ def test_the_table_of_commands_says_what_the_server_tells(wire, known):
 # What the server tells ---------------------------------------------------------------------------
 
 def test_docs_tell_group_since_and_no_history(known):
-    version = re.search(r'VERSION "(.*)"', (TOP / "src" / "version.h").read_text())[1]
+    version = re.search(r'VERSION "(.*)"', (TOP / "src" / "server" / "version.h").read_text())[1]
     for name, about in known.items():
         told = {"summary", "since", "group", "complexity", "module", "arguments"}
         assert set(about) == told, name

@@ -1,11 +1,12 @@
 """Sessions on disk: RDB, AOF with and without an RDB preamble, restarts in order and by kill -9."""
 
 import random
+import shutil
 
 import pytest
 
-from harness import (KEY, LARGEST_DATA, LARGEST_NAME, LARGEST_TTL, end, error_code, expire, pdel,
-                     pget, pset, start, wait_for)
+from harness import (KEY, LARGEST_DATA, LARGEST_NAME, LARGEST_TTL, SERVERS, end, error_code, expire,
+                     pdel, pget, pset, start, wait_for)
 
 AOF = {"appendonly": "yes", "appendfsync": "always", "auto_aof_rewrite_percentage": 0}
 
@@ -192,3 +193,44 @@ def test_a_server_without_the_module_does_not_start_on_its_data(make_server):
     server.module = module
     server.start()
     assert server.client().keys() == [token]
+
+
+# Moving to another server ------------------------------------------------------------------------
+
+def other_servers(request):
+    """The servers besides the one under test that are here."""
+    return [name for name in sorted(path.name for path in SERVERS.iterdir())
+            if name != request.config.getoption("server") and (SERVERS / name / "bin").exists()]
+
+
+@pytest.mark.slow
+def test_an_aof_without_rdb_preamble_moves_to_each_other_server_and_back(request, make_server):
+    here = make_server(**AOF, aof_use_rdb_preamble="no")
+    held = fill(here)
+    r = here.client()
+    successor = r.execute_command("SESSIONGATE.ROTATE", KEY, start(r, KEY, 900), "GRACE", 300)
+    rewrite(here)
+    before = snapshot(here)
+    assert successor in before[0]
+    here.stop()
+    for name in other_servers(request):
+        there = make_server(start=False, name=name, **AOF, aof_use_rdb_preamble="no")
+        for source, target in ((here, there), (there, here)):
+            shutil.rmtree(target.directory / "appendonlydir", ignore_errors=True)
+            shutil.copytree(source.directory / "appendonlydir", target.directory / "appendonlydir")
+            target.start()
+            check(target, held, before)
+            rewrite(target)
+            target.stop()
+
+
+def test_sessions_move_to_the_server_by_a_replica_that_is_promoted(make_server, replica_of):
+    old = make_server(name="redis-bookworm")
+    held = fill(old)
+    new = replica_of(old)
+    before = snapshot(old)
+    check(new, held, before)
+    old.kill9()
+    new.client().execute_command("REPLICAOF", "NO", "ONE")
+    check(new, held, before)
+    pset(new.client(), next(iter(held)), b"n", b"d")

@@ -200,7 +200,7 @@ def test_calls_through_an_alias_leak_nothing(server, r):
     sg(r, "ROTATE", sg(r, "ROTATE", old, "GRACE", 300), "GRACE", 300)
     calls = [("SESSIONGATE." + command, KEY, old, *rest) for command, *rest in (
         ("PGET", b"n"), ("PGET", b"absent"), ("PSET", b"n", b"d"), ("PMGET", b"n", b"m"),
-        ("TOUCH",), ("ROTATE",), ("INFO",), ("PGETALL",), ("EXPIRE", 1000), ("PGET", b""),
+        ("TOUCH",), ("ROTATE", "GRACE", 300), ("INFO",), ("PGETALL",), ("EXPIRE", 1000), ("PGET", b""),
         ("ADOPT", 60))]
     with server.wire() as wire:
         def used():

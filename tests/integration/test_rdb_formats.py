@@ -73,7 +73,7 @@ def test_sessions_of_format_3_and_an_alias_load(make_server):
     alias, successor = found.pop("alias"), found["successor"]
     assert payloads(r, alias) == payloads(r, successor) == {b"is": b"successor"}
     assert error_code(pget, r, alias, b"is", OTHER_KEY) == "BADSIGNATURE"
-    assert sg(r, "ROTATE", alias) == successor
+    assert sg(r, "ROTATE", alias, "GRACE", 1) == successor
     check_contents(r, found)
     for kind, token in found.items():
         about = info(r, token)

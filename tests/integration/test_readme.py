@@ -8,15 +8,17 @@ import shlex
 import signal
 import string
 import subprocess
+import sys
+import threading
 import tty
 import types
 
 import pytest
-import redis
 
+from application import Application, newest
 from features import ALL
 from harness import (KEY, TOP, Port, Stream, Wire, error_code, is_token, pset, signature, signed,
-                     start)
+                     start, wait_for)
 
 README = (TOP / "README.md").read_text()
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
@@ -166,7 +168,7 @@ def test_a_section_lists_the_errors_that_its_command_answers(r):
 
 
 def test_the_table_of_effects_is_that_of_the_source():
-    source = (TOP / "src" / "effects.h").read_text()
+    source = (TOP / "src" / "keys" / "effects.h").read_text()
     comment = source[:source.index("Times are in unix ms")]
     comment = re.sub(r"\n \* {10,}(?=\[|<)", " ", comment)  # a long effect goes on in the next line
     effects = set(re.findall(r"^ \*     (\S.*?)  +(\S.*)$", comment, re.M))
@@ -177,15 +179,20 @@ def test_the_table_of_effects_is_that_of_the_source():
 
 # Programs ----------------------------------------------------------------------------------------
 
-def program(defines, **given):
-    """What the README's Python block that defines this name defines, run with what it is given."""
+def program(defines):
+    """The README's Python block that defines this function."""
     [text] = [text for _, text in blocks("python") if f"def {defines}(" in text]
-    exec(text, given)
-    return types.SimpleNamespace(**given)
+    return text
+
+
+def maker():
+    names = {}
+    exec(program("make_v1"), names)
+    return types.SimpleNamespace(**names)
 
 
 def test_the_program_that_makes_tokens_makes_the_test_vectors_and_tokens_that_are_adopted(r):
-    made = program("make_v1")
+    made = maker()
     vectors = {token for token in TOKEN.findall(README) if "3aKq9xZtB07LmPdW" in token}
     assert vectors == {made.v1(SIGN_KEY, "3aKq9xZtB07LmPdW"),
                        made.v2(SIGN_KEY, "3aKq9xZtB07LmPdWm4Rs8Q", "x7K")}
@@ -196,7 +203,7 @@ def test_the_program_that_makes_tokens_makes_the_test_vectors_and_tokens_that_ar
 
 
 def test_the_program_that_makes_tokens_draws_each_character_as_often():
-    drawn = program("make_v1").random_characters(62_000)
+    drawn = maker().random_characters(62_000)
     counts = [drawn.count(character) for character in string.ascii_letters + string.digits]
     assert sum(counts) == 62_000
     # The chance that any of the 62 is 200 (6.4 standard deviations) off is below 1e-8; a remainder
@@ -204,9 +211,31 @@ def test_the_program_that_makes_tokens_draws_each_character_as_often():
     assert max(abs(count - 1000) for count in counts) < 200
 
 
+DRIVERS = {"this Python's redis-py": (None, None), "the newest, RESP2": (newest, 2),
+           "the newest, RESP3": (newest, 3), "the newest": (newest, None)}
+
+
+@pytest.fixture(params=DRIVERS)
+def new_application(request, server):
+    """Makes an application that is what the README shows, with each redis-py and protocol."""
+    get, protocol = DRIVERS[request.param]
+    try:
+        python = get(TOP / "build" / "redis-py") if get else sys.executable
+    except OSError as error:
+        pytest.skip(f"the newest redis-py cannot be had: {str(error).splitlines()[-1]}")
+    made = []
+
+    def make():
+        made.append(Application(python, program("log_in"), server.port, protocol))
+        return made[-1]
+    yield make
+    for application in made:
+        application.close()
+
+
 @pytest.fixture
-def application(r):
-    return program("log_in", r=r, redis=redis)
+def application(new_application):
+    return new_application()
 
 
 def test_a_request_of_the_application_writes_at_most_once_a_minute(server, r, application):
@@ -220,8 +249,45 @@ def test_a_request_of_the_application_writes_at_most_once_a_minute(server, r, ap
         stream.commands()
         for _ in range(3):
             application.read(SIGN_KEY, token)
-        assert [command[0] for command in stream.commands()] == [b"PEXPIREAT"]
+        assert [command[0] for command in stream.commands()] == [b"SGREPLAY.TOUCH"]
     assert r.ttl(token) > 3590
+
+
+def test_a_visitor_without_a_session_gets_one_and_keeps_it(r, application):
+    ended, unknown = start(r, SIGN_KEY), signed(SIGN_KEY)
+    application.log_out(SIGN_KEY, ended)
+    for cookie in (None, "", "rubbish", ended.decode(), unknown.decode(), signed().decode()):
+        payloads, token = application.visit(SIGN_KEY, cookie)
+        assert payloads == {} and is_token(token.encode(), SIGN_KEY), cookie
+        application.put_into_cart(SIGN_KEY, token, "tea", 2)
+        assert application.visit(SIGN_KEY, token) == ({b"cart:tea": b"2"}, token)
+    assert r.dbsize() == 6
+
+
+def test_an_error_that_is_no_missing_session_starts_none(r, application):
+    token = start(r, SIGN_KEY).decode()
+    r.set(token, "of another type")
+    assert error_code(application.visit, SIGN_KEY, token) == "WRONGTYPE"
+    assert r.dbsize() == 1
+
+
+def test_requests_at_once_lose_nothing_that_another_put_into_the_cart(new_application):
+    applications = [new_application() for _ in range(2)]
+    payloads, token = applications[0].visit(SIGN_KEY, None)
+    assert applications[0].cart(payloads) == {}
+
+    def requests(application):
+        for number in range(100):
+            application.visit(SIGN_KEY, token)
+            application.put_into_cart(SIGN_KEY, token, f"{number} of {id(application)}", number)
+    threads = [threading.Thread(target=requests, args=(each,)) for each in applications]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    payloads, _ = applications[0].visit(SIGN_KEY, token)
+    assert applications[0].cart(payloads) == {
+        f"{number} of {id(each)}": number for number in range(100) for each in applications}
 
 
 def test_logging_in_leaves_the_old_token_without_a_session_and_logging_out_the_new_one(
@@ -234,9 +300,9 @@ def test_logging_in_leaves_the_old_token_without_a_session_and_logging_out_the_n
     assert error_code(application.read, SIGN_KEY, token) == "NOSESSION"
 
 
-def test_an_error_of_the_application_does_not_show_the_sign_key(r, application):
+def test_an_error_of_the_application_does_not_show_the_sign_key(application):
     for call in (application.read, application.log_out):
-        with pytest.raises(redis.ResponseError) as refused:
+        with pytest.raises(Application.Refused) as refused:
             call(SIGN_KEY, signed(SIGN_KEY))
         assert SIGN_KEY.decode() not in str(refused.value)
 
@@ -245,7 +311,7 @@ def test_a_change_of_the_sign_key_logs_nobody_out(r, application):
     old = start(r, SIGN_KEY, 3600)
     pset(r, old, "user", "ada", SIGN_KEY)
     payloads, token = application.read_while_keys_change(b"new key", SIGN_KEY, old)
-    assert payloads == {b"user": b"ada"} and is_token(token, b"new key")
+    assert payloads == {b"user": b"ada"} and is_token(token.encode(), b"new key")
     for carried in (token, old, old):  # parallel requests, some with the old token
         answer = application.read_while_keys_change(b"new key", SIGN_KEY, carried)
         assert answer == (payloads, token)
@@ -258,12 +324,12 @@ WRITES = {"START", "ADOPT", "PSET", "PMSET", "PDEL", "PPOP", "EXPIRE", "TOUCH", 
 READS = {"PGET", "PMGET", "PGETALL", "TTL", "INFO"}
 MAY = {"application": WRITES | READS, "reader": READS, "operator": set(), "monitoring": set()}
 OPERATING = [("SCAN", "0"), ("TYPE", "<token>"), ("TTL", "<token>"), ("MEMORY", "USAGE", "<token>"),
-             ("UNLINK", "<token>"), ("CONFIG", "GET", "sessiongate.*"),
-             ("CONFIG", "SET", "sessiongate.max-ttl", "3153600000"), ("CONFIG", "REWRITE")]
+             ("UNLINK", "<token>")]
 NOBODY = [("DUMP", "<token>"), ("COPY", "<token>", "<token>2"), ("DEL", "<token>"),
           ("RENAME", "<token>", "<token>2"), ("GET", "<token>"), ("SET", "<token>", "x"),
           ("MONITOR",), ("KEYS", "*"), ("SUBSCRIBE", "__keyevent@0__:expired"), ("FLUSHALL",),
-          ("EVAL", "", "0")]
+          ("EVAL", "", "0"), ("SLOWLOG", "GET"), ("CONFIG", "GET", "sessiongate.*"),
+          ("CONFIG", "SET", "sessiongate.max-ttl", "3153600000"), ("CONFIG", "REWRITE")]
 
 
 def user_lines():
@@ -320,6 +386,112 @@ def test_the_users_of_the_readme_may_do_what_it_says_and_no_more(server, r, line
             for command in ("PING", "INFO"):
                 assert may(command) == (user in ("operator", "monitoring")), (user, command)
             assert not may("UNLINK", "another:key")
+
+
+ALWAYS = {"auth", "hello", "reset", "quit"}  # what a connection may send before it is anybody's
+
+
+def test_the_operator_may_run_what_the_readme_names_of_all_commands_of_the_server(
+        server, r):
+    rules = user_lines()["operator"]
+    r.execute_command("ACL", "SETUSER", "operator", *rules)
+    token = signed(SIGN_KEY)
+    may = set()
+    with server.wire() as wire:
+        commands = wire.call("COMMAND")
+    for command in commands:
+        for name, arity, *_ in command[9] or [command]:  # the subcommands, where it has some
+            words = name.split(b"|")
+            words += [token] * (abs(arity) - len(words))
+            if r.execute_command("ACL", "DRYRUN", "operator", *words) == b"OK":
+                may.add(name.decode())
+    assert may - ALWAYS == {rule[1:] for rule in rules if rule.startswith("+")}
+
+
+@pytest.mark.parametrize("default", ["off", ">a password"])
+def test_an_operator_reaches_no_payload(make_server, default):
+    server = make_server(slowlog_log_slower_than=0)
+    payload = "a payload to be kept secret"
+    with server.wire() as admin, server.wire() as operator:
+        token = admin.call(
+            "SESSIONGATE.START", SIGN_KEY, 60, "PAYLOADS", 1, "user", payload).decode()
+        admin.call("ACL", "SETUSER", "operator", *user_lines()["operator"])
+        password = next(rule for rule in user_lines()["operator"] if rule.startswith(">"))[1:]
+        admin.call("ACL", "SETUSER", "default", "resetpass", default)
+        if default != "off":
+            admin.call("CONFIG", "SET", "requirepass", default[1:])
+        users, digest = admin.call("ACL", "LIST"), admin.call("DEBUG", "DIGEST")
+        known = ["", password]  # passwords to try, and what CONFIG GET answers
+
+        def attempt(*words):
+            nonlocal operator
+            try:
+                reply = operator.call(*words)
+            except ConnectionError:
+                reply = None
+                operator = server.wire()
+            assert payload not in repr(reply), words
+            if isinstance(reply, list):
+                known.extend(each.decode() for each in reply if isinstance(each, bytes))
+            return reply
+
+        script = "return redis.call('DUMP', KEYS[1])"
+        for words in (
+                ("CONFIG", "GET", "*"), ("CONFIG", "GET", "requirepass"),
+                ("CONFIG", "GET", "masterauth"), ("CONFIG", "SET", "requirepass", ""),
+                ("CONFIG", "SET", "slowlog-log-slower-than", "0"), ("CONFIG", "REWRITE"),
+                ("SLOWLOG", "GET", "-1"), ("COMMANDLOG", "GET", "-1", "slow"), ("MONITOR",),
+                ("DEBUG", "OBJECT", token), ("DEBUG", "RELOAD"), ("DEBUG", "SLEEP", "0"),
+                ("REPLICAOF", "127.0.0.1", server.port), ("PSYNC", "?", "-1"), ("SYNC",),
+                ("MODULE", "LIST"), ("MODULE", "LOAD", "/nowhere.so"),
+                ("MIGRATE", "127.0.0.1", server.port, token, "1", "1000", "COPY"),
+                ("DUMP", token), ("RESTORE", token + "2", "0", "x"), ("COPY", token, token + "2"),
+                ("RENAME", token, token + "2"), ("MOVE", token, "1"), ("SWAPDB", "0", "1"),
+                ("SELECT", "1"), ("OBJECT", "ENCODING", token), ("MEMORY", "DOCTOR"),
+                ("GET", token), ("SORT", token, "GET", token), ("GETRANGE", token, "0", "-1"),
+                ("EVAL", script, "1", token), ("EVAL_RO", script, "1", token),
+                ("SCRIPT", "LOAD", script), ("FUNCTION", "DUMP"),
+                ("FUNCTION", "LOAD", "#!lua name=x\nredis.register_function('x', print)"),
+                ("FCALL", "x", "1", token), ("MULTI",), ("EXEC",), ("WATCH", token),
+                ("ACL", "SETUSER", "operator", "+@all"), ("ACL", "GETUSER", "default"),
+                ("ACL", "LOG"), ("CLIENT", "LIST"), ("CLIENT", "TRACKING", "ON"),
+                ("SUBSCRIBE", "x"), ("PSUBSCRIBE", "__key*"), ("BGSAVE",), ("BGREWRITEAOF",),
+                ("SESSIONGATE.PGETALL", SIGN_KEY, token), ("SGREPLAY.PSET", token, "n", "d"),
+                ("SESSIONGATE.PPOP", SIGN_KEY, token, "user"),
+                ("SESSIONGATE.ROTATE", SIGN_KEY, token),
+                ("INFO", "everything"), ("SCAN", "0"), ("TYPE", token), ("TTL", token),
+                ("MEMORY", "USAGE", token)):
+            assert attempt("AUTH", "operator", password) == "OK"
+            attempt(*words)
+        for leave in (("AUTH", "{}"), ("AUTH", "default", "{}"), ("RESET",), ("QUIT",),
+                      ("HELLO", "2", "AUTH", "default", "{}")):
+            for word in known:
+                attempt(*(part.format(word) for part in leave))
+                attempt("SESSIONGATE.PGETALL", SIGN_KEY, token)
+                attempt("DUMP", token)
+        assert admin.call("ACL", "LIST") == users and admin.call("DEBUG", "DIGEST") == digest
+        operator.close()
+
+
+def test_where_default_is_off_nobody_may_do_anything_without_a_name(make_server):
+    [lines] = [text for _, text in blocks("text") if "user default off" in text]
+    name, _, rest = lines.partition(" ")
+    nobody = make_server(start=False, **{name: rest})
+    copy = make_server(start=False, replicaof=f"127.0.0.1 {nobody.port}", **{name: rest})
+    for each in (nobody, copy):
+        each.start(wait=False)
+
+    def of_admin(server, *words):
+        with contextlib.suppress(OSError), server.wire() as wire:
+            return wire.call("AUTH", "admin", "the longest one") == "OK" and wire.call(*words)
+    wait_for(lambda: of_admin(nobody, "PING") == "PONG", 30, "the server ready")
+    token = of_admin(nobody, "SESSIONGATE.START", SIGN_KEY, 60)
+    with nobody.wire() as wire:
+        for words in (("PING",), ("RESET",), ("SESSIONGATE.TTL", SIGN_KEY, token), ("SCAN", "0"),
+                      ("AUTH", "default", ""), ("DUMP", token)):
+            reply = wire.call(*words)
+            assert reply == "RESET" or reply.code in ("NOAUTH", "WRONGPASS"), words
+    wait_for(lambda: of_admin(copy, "EXISTS", token) == 1, 30, "the replica in step")
 
 
 def has_category(r):

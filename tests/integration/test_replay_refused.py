@@ -19,7 +19,10 @@ def forged(token, successor):
     yield "SGREPLAY.PDEL", token, b"n"
     yield "SGREPLAY.EXPIRE", token, later, 60
     yield "SGREPLAY.ROTATE", token, successor, later, 0, 60, later
-    yield "SGREPLAY.ROTATE", token, successor, 0, 0, 0, 0
+    yield "SGREPLAY.ROTATE", token, successor, 0, 0, 0, 0, token
+    yield "SGREPLAY.TOUCH", token, later
+    yield "SGREPLAY.END", token, successor
+    yield "SGREPLAY.SIGNAL", token, successor
     yield "SGREPLAY.ALIAS", token, successor
     yield "SESSIONGATE.PROBE", token
 

@@ -1,6 +1,7 @@
 """ROTATE: a session gets a new token, and its old token may live on for a while as an alias."""
 
 import pytest
+from redis.crc import key_slot
 
 from features import ALL, OTHER_KEY, Observers, info, is_v2, payloads, sg
 from harness import (KEY, LARGEST_TTL, Stream, end, error_code, expire, is_token, pdel, pget, pset,
@@ -39,12 +40,12 @@ def test_a_rotated_session_has_a_new_token_of_the_old_ones_form(r, form, has_for
 
 
 def test_everything_but_the_token_is_kept(server, r, token):
-    pset(r, token, b"large", b"x" * 1_000_000)
+    pset(r, token, b"large", b"x" * 65_536)
     [before] = server.sessions().values()
     about = info(r, token)
     new = sg(r, "ROTATE", token)
     assert server.sessions() == {new: before}
-    assert payloads(r, new) == {b"n": b"d", b"large": b"x" * 1_000_000}
+    assert payloads(r, new) == {b"n": b"d", b"large": b"x" * 65_536}
     assert {**info(r, new), "ttl": 0} == {**about, "ttl": 0}
     assert about["deadline"] == about["created"] + 5_000_000
     assert pset(r, new, b"n", b"changed") == b"OK"
@@ -209,24 +210,55 @@ def test_an_alias_is_gone_after_its_grace(r, token):
 
 
 def test_an_alias_takes_little_memory(r, token):
-    pset(r, token, b"large", b"x" * 1_000_000)
+    pset(r, token, b"large", b"x" * 65_536)
     sg(r, "ROTATE", token, "GRACE", 300)
     assert r.type(token) == b"sgrotated"
     assert list(r.scan_iter(_type="sgrotated", count=1000)) == [token]
     assert 100 < r.memory_usage(token) < 400
 
 
-def test_a_rotation_through_an_alias_answers_the_same_successor(server, r, rotated):
+def test_a_rotation_with_grace_through_an_alias_answers_the_same_successor(server, r, rotated):
     old, new = rotated
     before = server.sessions()
     with Stream(server) as stream:
-        for rest in ((), ("GRACE", 0), ("GRACE", 300), ("TTL", 5), ("NEWKEY", NEW_KEY),
-                     ("MAXTTL", 5)):
-            assert sg(r, "ROTATE", old, *rest) == new
+        for rest in ((), ("TTL", 5), ("NEWKEY", NEW_KEY), ("MAXTTL", 5)):
+            assert sg(r, "ROTATE", old, "GRACE", 300, *rest) == new
         assert error_code(sg, r, "ROTATE", old, "GRACE", 301) == "ERR"
         assert error_code(sg, r, "ROTATE", old, sign_key=OTHER_KEY) == "BADSIGNATURE"
         assert stream.commands() == []
     assert server.sessions() == before
+
+
+def test_a_v2_token_stays_in_its_slot(r):
+    """So that a rotated token still leads somewhere when the data move into a cluster."""
+    for _ in range(20):
+        old = sg(r, "START", 1000, "FORMAT", "v2")
+        new = sg(r, "ROTATE", old, "GRACE", 300)
+        assert key_slot(sg(r, "ROTATE", new)) == key_slot(new) == key_slot(old)
+
+
+@pytest.mark.parametrize("grace", [(), ("GRACE", 0)])
+@pytest.mark.parametrize("form", ["v1", "v2"])
+def test_a_rotation_without_grace_through_an_alias_leaves_its_token_to_the_caller_alone(
+        server, r, form, grace):
+    """A login, on a token that an attacker planted, rotated, and holds the successor of."""
+    planted = sg(r, "START", 1000, "FORMAT", form, "PAYLOADS", 1, b"n", b"d")
+    way = chain(r, planted, 3)
+    mine = sg(r, "ROTATE", planted, *grace, "MAXTTL", 77, "NEWKEY", NEW_KEY)
+    assert (is_token if form == "v1" else is_v2)(mine, NEW_KEY) and mine not in way
+    for token in way:
+        for command, rest in ALL.items():
+            assert error_code(sg, r, command, token, *rest) == "NOSESSION", command
+    assert payloads(r, mine, NEW_KEY) == {b"n": b"d"}
+    assert 70_000 < r.pttl(mine) <= 77_000
+    assert r.keys() == [mine]
+
+
+def test_a_rotation_without_grace_ends_no_alias_that_it_did_not_come_through(r, token):
+    way = chain(r, token, 2)
+    mine = sg(r, "ROTATE", way[1])
+    assert set(r.keys()) == {way[0], mine}
+    assert error_code(pget, r, way[0], b"n") == "NOSESSION"
 
 
 # Chains ------------------------------------------------------------------------------------------
@@ -290,7 +322,7 @@ def test_newkey_moves_a_session_to_a_new_sign_key(r, form):
             assert error_code(sg, r, command, token, *rest, sign_key=sign_key) == "BADSIGNATURE"
     assert pset(r, old, b"n", b"by the old key", KEY) == b"OK"
     assert pget(r, new, b"n", NEW_KEY) == b"by the old key"
-    assert sg(r, "ROTATE", old, "NEWKEY", OTHER_KEY) == new
+    assert sg(r, "ROTATE", old, "NEWKEY", OTHER_KEY, "GRACE", 5) == new
     assert end(r, new, NEW_KEY) == b"OK"
     assert error_code(pget, r, old, b"n", KEY) == "NOSESSION"
     assert error_code(pget, r, new, b"n", NEW_KEY) == "NOSESSION"
@@ -313,11 +345,11 @@ def test_an_alias_keeps_its_own_sign_key_through_a_chain(r, token):
         assert pget(r, each, b"n", its) == b"d"
         for other in set(keys) - {its}:
             assert error_code(pget, r, each, b"n", other) == "BADSIGNATURE"
-    assert sg(r, "ROTATE", tokens[0]) == tokens[-1]
+    assert sg(r, "ROTATE", tokens[0], "GRACE", 5) == tokens[-1]
 
 
 def test_the_new_key_may_be_any_bytes_and_the_old_one_too(r, token):
-    for sign_key in (b"k", b"\0", b"GRACE", b"x" * 1_000_000):
+    for sign_key in (b"k", b"\0", b"GRACE", b"x" * 65_536):
         new = sg(r, "ROTATE", token, "GRACE", 5, "NEWKEY", sign_key)
         assert is_token(new, sign_key)
         token = sg(r, "ROTATE", new, "NEWKEY", KEY, sign_key=sign_key)
@@ -332,7 +364,7 @@ def check_pair(r, old, new, old_key=KEY, new_key=KEY):
     assert pget(r, old, b"n", old_key) == b"d"
     assert pset(r, old, b"written", b"through the alias", old_key) == b"OK"
     assert pget(r, new, b"written", new_key) == b"through the alias"
-    assert sg(r, "ROTATE", old, sign_key=old_key) == new
+    assert sg(r, "ROTATE", old, "GRACE", 5, sign_key=old_key) == new
     assert end(r, old, old_key) == b"OK"
     assert r.exists(old, new) == 0
 
@@ -472,7 +504,7 @@ def test_a_rotation_in_a_transaction_and_in_a_script(r, token):
     with r.pipeline(transaction=True) as transaction:
         transaction.execute_command("SESSIONGATE.ROTATE", KEY, token, "GRACE", 100)
         transaction.execute_command("SESSIONGATE.PGET", KEY, token, b"n")
-        transaction.execute_command("SESSIONGATE.ROTATE", KEY, token)
+        transaction.execute_command("SESSIONGATE.ROTATE", KEY, token, "GRACE", 100)
         new, data, same = transaction.execute()
     assert data == b"d" and same == new
     newest = r.eval("return redis.call('SESSIONGATE.ROTATE', ARGV[1], KEYS[1], 'GRACE', 50)", 1,

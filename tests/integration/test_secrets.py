@@ -4,7 +4,8 @@ import secrets
 
 import pytest
 
-from harness import KEY, Stream, Wire, is_internal, is_token, signed, start, wait_linked
+from harness import (KEY, Stream, Wire, is_internal, is_token, signed, start, wait_for,
+                     wait_linked)
 
 
 @pytest.fixture
@@ -166,6 +167,20 @@ def test_the_acl_log_shows_no_sign_key(server, r, sign_key):
     check("ACL LOG", [sign_key], log)
 
 
+@pytest.mark.parametrize("length", [32, 61, 84])
+def test_a_sign_key_in_the_token_s_place_is_not_looked_up(server, r, length):
+    """Listeners to missed keys would be told its name."""
+    secret = (b"a sign key " * 10)[:length]
+    token = start(r)
+    r.config_set("notify-keyspace-events", "Em")
+    with server.wire() as listener, server.wire() as wire:
+        listener.call("PSUBSCRIBE", "*")
+        for command, rest in ON_A_TOKEN.items():
+            assert wire.call("SESSIONGATE." + command, token, secret, *rest).code == "BADTOKEN"
+        wire.call("GET", signed())
+        assert listener.read()[2:] == [b"__keyevent@0__:keymiss", signed()]
+
+
 def test_the_error_of_a_refused_sentence_repeats_nothing_of_the_call(server, r, sign_key):
     token = start(r, sign_key, 60)
     with server.wire() as wire:
@@ -177,3 +192,59 @@ def test_the_error_of_a_refused_sentence_repeats_nothing_of_the_call(server, r, 
                         assert argument.decode() not in reply
 
 
+
+
+def test_the_acl_log_names_what_stands_in_the_place_of_the_token(server, r, sign_key):
+    token = start(r, sign_key)
+    r.acl_log_reset()
+    r.execute_command("ACL", "SETUSER", "limited", "on", "nopass", "+@all", "~v1.*")
+    with server.wire() as wire:
+        wire.call("AUTH", "limited", "x")
+        reply = wire.call("SESSIONGATE.PSET", token, sign_key, b"a name", b"the data")
+    assert reply.code == "NOPERM"
+    [entry] = r.acl_log()
+    assert entry["object"] == sign_key.decode()
+    assert "a name" not in repr(entry) and "the data" not in repr(entry)
+
+
+@pytest.mark.parametrize("loglevel", ["notice", "verbose"])
+@pytest.mark.parametrize("hide", ["no", "yes"])
+def test_the_log_shows_a_request_that_breaks_the_protocol_at_verbose_unless_valkey_hides_it(
+        make_server, sign_key, loglevel, hide):
+    server = make_server(loglevel=loglevel)
+    r = server.client()
+    if r.config_get("hide-user-data-from-log"):
+        assert r.config_get("hide-user-data-from-log")["hide-user-data-from-log"] == \
+            ("yes" if server.valkey else "no"), "its default is not what the README says"
+        r.config_set("hide-user-data-from-log", hide)
+    elif hide == "yes":
+        pytest.skip(f"{server.name} has no hide-user-data-from-log")
+    token = start(r, sign_key)
+    with server.wire() as wire:
+        wire.socket.sendall(b"*3\r\n$15\r\nSESSIONGATE.TTL\r\n" + sign_key + b"\r\n" + token)
+        assert wire.read().startswith("ERR Protocol error")
+    shown = sign_key.decode() in server.log()
+    assert shown == (loglevel == "verbose" and not (server.valkey and hide == "yes"))
+    assert (token[:20].decode() in server.log()) == shown
+
+
+def test_on_a_replica_monitor_and_the_slow_log_show_the_tokens_that_expired_and_no_others(
+        make_server, replica_of):
+    master = make_server()
+    replica = replica_of(master, slowlog_log_slower_than=0, slowlog_max_len=100_000)
+    r = master.client()
+    with replica.wire() as monitor, replica.wire() as wire:
+        assert monitor.call("MONITOR") == "OK"
+        expired, changed, ended = start(r, KEY, 1), start(r, KEY, 60), start(r, KEY, 60)
+        for command, token, *words in (("PSET", changed, "n", "d"), ("PDEL", changed, "n"),
+                                       ("EXPIRE", changed, 50), ("TOUCH", changed), ("END", ended)):
+            r.execute_command("SESSIONGATE." + command, KEY, token, *words)
+        successor = r.execute_command("SESSIONGATE.ROTATE", KEY, changed, "GRACE", 60)
+        wait_for(lambda: not r.exists(expired), 30, "the session expired")
+        replica.wait_synced()
+        r.set("the last command", "x")
+        replica.wait_synced()
+        for text in (read_until(monitor, b"the last command"),
+                     repr(wire.call("SLOWLOG", "GET", -1)).encode()):
+            assert expired in text
+            assert not any(token in text for token in (changed, ended, successor))

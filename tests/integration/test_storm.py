@@ -126,11 +126,12 @@ class Model:
     def rotate(self, reply, now, sign_key, token, *rest):
         options, _ = options_of(rest)
         session, token, aliases = self.session(sign_key, token)
-        if aliases:
+        if aliases and options.get("GRACE"):
             return token
         self.minted(reply, options.get("NEWKEY", sign_key))
         assert len(reply) == len(token)
-        del self.keys[token]
+        for gone in (token, *aliases):
+            del self.keys[gone]
         if options.get("GRACE"):
             self.keys[token] = Alias(reply, later(now, options["GRACE"]))
         if "MAXTTL" in options:
@@ -158,9 +159,10 @@ class Model:
 
     def touch(self, reply, now, sign_key, token, *minage):
         session, *_ = self.session(sign_key, token)
-        due = not minage or minage[1] == 0
-        if session.expires is None or due:
+        if session.expires is None or not minage or minage[1] == 0:
             session.refresh(now)
+        elif now[0] - session.expires[0] + session.ttl * 1000 >= session.ttl * 500:
+            session.refresh(now)  # half of its life is over
         return self.ttl(reply, now, sign_key, token)
 
     def ttl(self, reply, now, sign_key, token):

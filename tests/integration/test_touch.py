@@ -163,6 +163,17 @@ def test_minage_refreshes_only_what_was_refreshed_longer_ago(r, ago, minage, ref
         assert left == 1000 - ago and expiry(r, token) == before
 
 
+@pytest.mark.parametrize("ago, refreshes", [(14, False), (15, True), (29, True)])
+def test_minage_counts_as_at_most_half_of_the_ttl(r, ago, refreshes):
+    """Else a session whose life is shorter than MINAGE would end while it is used."""
+    token = start(r, KEY, 30)
+    with r.pipeline(transaction=True) as transaction:
+        was_refreshed(transaction, token, 30, ago)
+        sg(transaction, "TOUCH", token, "MINAGE", 60)
+        *_, left = transaction.execute()
+    assert left == (30 if refreshes else 30 - ago)
+
+
 def test_every_refresh_counts_for_minage(r):
     """START, EXPIRE and TOUCH refresh; writing payloads does not."""
     for refresh in (lambda: expire(r, token, 1000), lambda: sg(r, "TOUCH", token)):

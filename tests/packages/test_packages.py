@@ -1,4 +1,4 @@
-"""The packages of ./package.sh and `cmake --install`: what is in them, and that it works when installed."""
+"""The packages of packaging/build and `cmake --install`: what is in them, and that it works when installed."""
 
 import contextlib
 import re
@@ -24,7 +24,7 @@ def run(*command):
 @pytest.fixture(scope="module")
 def packages():
     """The paths of the .deb and of the .tar.gz, just built."""
-    said = run("./package.sh")
+    said = run("packaging/build")
     deb, archive = re.findall(r"^built (.*)$", said, re.M)
     return TOP / deb, TOP / archive
 
@@ -59,7 +59,7 @@ def in_deb(deb, tmp_path_factory):
 
 
 def stated_version():
-    return re.search(r'SESSIONGATE_VERSION "(.*)"', (TOP / "src" / "version.h").read_text())[1]
+    return re.search(r'SESSIONGATE_VERSION "(.*)"', (TOP / "src" / "server" / "version.h").read_text())[1]
 
 
 # What is in them ---------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_the_package_has_the_version_of_the_header(deb, packages):
 
 
 def test_the_version_of_the_header_as_a_number_is_the_same():
-    number = re.search(r"SESSIONGATE_VERSION_NUMBER (\d+)", (TOP / "src" / "version.h").read_text())
+    number = re.search(r"SESSIONGATE_VERSION_NUMBER (\d+)", (TOP / "src" / "server" / "version.h").read_text())
     major, minor, patch = map(int, stated_version().split("."))
     assert int(number[1]) == 10000 * major + 100 * minor + patch
 
@@ -238,3 +238,16 @@ def test_cmake_installs_a_module_and_a_configuration_that_loads_it(copy):
     """
     with served_on_a_copy(script) as client:
         live_through_a_session(client)
+
+
+def test_cmake_installs_everything_below_the_prefix_that_it_is_given(make_server, tmp_path):
+    prefix = tmp_path / "prefix"
+    run("cmake", "--install", "build", "--prefix", prefix)
+    installed = (TOP / "build" / "install_manifest.txt").read_text().split("\n")
+    conf = prefix / "etc" / "redis" / "sessiongate.conf"
+    assert str(conf) in installed
+    assert [path for path in installed if not path.startswith(f"{prefix}/")] == []
+    assert f"include {conf}\n" in conf.read_text()
+    server = make_server(module=None, include=conf)
+    live_through_a_session(server.client())
+    assert f"{prefix}/lib/redis/modules/sessiongate.so" in server.log()

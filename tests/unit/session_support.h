@@ -6,6 +6,7 @@
 
 #include "support.h"
 
+#include "chunk.h"
 #include "memory.h"
 #include "secret.h"
 #include "session.h"

@@ -94,4 +94,15 @@ static inline double chi_square(const size_t *counts, size_t kinds) {
     return sum;
 }
 
+static inline int compare_16_bytes(const void *a, const void *b) {
+    return memcmp(a, b, 16);
+}
+
+/* Rows of 16 bytes, which it sorts. */
+static inline void assert_all_differ(void *all, size_t count) {
+    uint8_t(*rows)[16] = all;
+    qsort(rows, count, sizeof *rows, compare_16_bytes);
+    for (size_t i = 1; i < count; i++) assert_memory_not_equal(rows[i - 1], rows[i], sizeof *rows);
+}
+
 #endif

@@ -75,7 +75,7 @@ static void errors_have_the_published_codes(void **state) {
         enum error error;
         const char *code;
     } published[] = {
-        {ERROR_SIGN_KEY_EMPTY, "ERR "},
+        {ERROR_SIGN_KEY, "ERR "},
         {ERROR_TTL, "ERR "},
         {ERROR_TOKEN_EMPTY, "ERR "},
         {ERROR_NAME, "ERR "},

@@ -290,7 +290,7 @@ static void a_copy_does_not_know_what_its_origin_was_verified_for(void **state) 
     static const struct token_memory nothing;
     struct session *session = session_of_numbers(20);
     char token[TOKEN_MAX_LEN];
-    token_mint(token, TOKEN_V1, "key", 3);
+    token_mint(token, TOKEN_V1, secret_signer("key", 3));
     assert_int_equal(token_verify_once(&session->verified, token, TOKEN_V1_LEN, "key", 3),
                      ERROR_NONE);
     struct token_memory verified = session->verified;
@@ -453,8 +453,8 @@ static struct session *renewed(struct session *session, struct random *random) {
         struct session_cursor cursor = {0};
         uint8_t *buffer = NULL;
         size_t capacity = 0, len;
-        while ((len = session_pack(session, &cursor, &buffer, &capacity)) > 0)
-            assert_true(session_unpack(copy, buffer, len));
+        while ((len = chunk_pack(session, &cursor, &buffer, &capacity)) > 0)
+            assert_true(chunk_unpack(copy, buffer, len));
         memory.free(buffer);
     }
     session_free(session);

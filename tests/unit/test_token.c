@@ -3,6 +3,7 @@
  */
 #include "support.h"
 
+#include "pairhash.h"
 #include "secret.h"
 #include "slot.h"
 #include "token.h"
@@ -78,7 +79,7 @@ static void a_minted_token_has_its_form_and_verifies_with_its_sign_key(void **st
     for (const struct form *form = forms; form < FORMS_END; form++)
         for (int i = 0; i < 1000; i++) {
             char token[TOKEN_MAX_LEN];
-            token_mint(token, form->format, SIGN_KEY);
+            token_mint(token, form->format, secret_signer(SIGN_KEY));
             assert_memory_equal(token, form->example, ID_AT);
             for (size_t at = ID_AT; at < form->len; at++)
                 if (at == form->dot_at)
@@ -96,9 +97,9 @@ static void minting_writes_the_token_and_no_more(void **state) {
     for (const struct form *form = forms; form < FORMS_END; form++) {
         char token[TOKEN_MAX_LEN + 1];
         token[form->len] = '#';
-        token_mint(token, form->format, SIGN_KEY);
+        token_mint(token, form->format, secret_signer(SIGN_KEY));
         assert_int_equal(token[form->len], '#');
-        token_mint((char *)fence.end - form->len, form->format, SIGN_KEY);
+        token_mint((char *)fence.end - form->len, form->format, secret_signer(SIGN_KEY));
     }
     fence_free(fence);
 }
@@ -115,7 +116,7 @@ static void ids_and_pads_are_uniform_at_every_place_and_ids_never_repeat(void **
         static char tokens[TOKENS][TOKEN_MAX_LEN];
         size_t counts[TOKEN_MAX_LEN][ALPHANUMERIC] = {{0}}, all_counts[ALPHANUMERIC] = {0};
         for (size_t i = 0; i < TOKENS; i++) {
-            token_mint(tokens[i], form->format, SIGN_KEY);
+            token_mint(tokens[i], form->format, secret_signer(SIGN_KEY));
             for (size_t at = ID_AT; at < form->len; at++) {
                 if (at >= form->dot_at && at < form->pad_at) continue;
                 const char *found = memchr(alphanumeric, tokens[i][at], ALPHANUMERIC);
@@ -199,7 +200,7 @@ static void every_change_of_a_byte_but_the_pad_is_refused_for_form_or_signature(
     for (const struct form *form = forms; form < FORMS_END; form++) {
         check_every_change_of_a_byte(form, form->example, SIGN_KEY);
         char token[TOKEN_MAX_LEN];
-        token_mint(token, form->format, OTHER_SIGN_KEY);
+        token_mint(token, form->format, secret_signer(OTHER_SIGN_KEY));
         check_every_change_of_a_byte(form, token, OTHER_SIGN_KEY);
     }
 }
@@ -223,7 +224,7 @@ static void the_signature_of_another_token_does_not_verify(void **state) {
     (void)state;
     for (const struct form *form = forms; form < FORMS_END; form++) {
         char token[TOKEN_MAX_LEN];
-        token_mint(token, form->format, SIGN_KEY);
+        token_mint(token, form->format, secret_signer(SIGN_KEY));
         memcpy(token + form->dot_at, form->example + form->dot_at, form->len - form->dot_at);
         assert_verifies(token, form->len, SIGN_KEY, ERROR_SIGNATURE);
     }
@@ -250,7 +251,7 @@ static void the_signature_of_one_format_is_of_no_use_in_the_other(void **state) 
     }
 
     uint8_t mac[SECRET_MAC_LEN];
-    secret_sign(mac, SIGN_KEY, v2, 25);
+    secret_sign(mac, secret_signer(SIGN_KEY), v2, 25);
     for (size_t from = ID_AT; from + 16 <= 25; from++) {
         char token[TOKEN_V1_LEN] = "v1.";
         memcpy(token + ID_AT, v2 + from, 16);
@@ -263,7 +264,7 @@ static void the_signature_of_one_format_is_of_no_use_in_the_other(void **state) 
 static void a_v2_token_can_be_steered_into_every_slot_and_still_verifies(void **state) {
     (void)state;
     char token[TOKEN_V2_LEN + 1], minted[TOKEN_MAX_LEN];
-    token_mint(minted, TOKEN_V2, SIGN_KEY);
+    token_mint(minted, TOKEN_V2, secret_signer(SIGN_KEY));
     memcpy(token, minted, TOKEN_V2_LEN);
     token[TOKEN_V2_LEN] = '#';
     for (uint16_t slot = 0; slot < SLOT_COUNT; slot++) {
@@ -287,7 +288,7 @@ static void sign_keys_of_any_length_sign_and_verify_and_are_read_to_their_last_b
             size_t len = lens[i];
             char token[TOKEN_MAX_LEN];
             key[len - 1] = 1;
-            token_mint(token, form->format, fence_before_end(fence, key, len), len);
+            token_mint(token, form->format, secret_signer(fence_before_end(fence, key, len), len));
             assert_verifies(token, form->len, fence_after_start(fence, key, len), len, ERROR_NONE);
             for (size_t at = 0; at < len; at++) {
                 key[at] ^= 2;
@@ -305,7 +306,7 @@ static void a_short_sign_key_signs_as_the_same_with_nuls_behind_it_does(void **s
     (void)state;
     char key[65] = "a short sign key";
     char token[TOKEN_MAX_LEN];
-    token_mint(token, TOKEN_V1, key, strlen(key));
+    token_mint(token, TOKEN_V1, secret_signer(key, strlen(key)));
     for (size_t len = strlen(key); len <= 64; len++)
         assert_verifies(token, TOKEN_V1_LEN, key, len, ERROR_NONE);
     assert_verifies(token, TOKEN_V1_LEN, key, 65, ERROR_SIGNATURE);
@@ -335,13 +336,14 @@ static void a_verified_pair_is_remembered_and_verifies_again(void **state) {
     }
 }
 
-/* Made by hand, of a token whose signature is wrong: what it opens is opened without a signature. */
+/* Made by hand, of a token whose signature is wrong: what it opens is opened without a signature.
+ */
 static struct token_memory memory_of_forged(char forged[TOKEN_MAX_LEN], const struct form *form) {
     struct token_memory memory;
     memcpy(forged, form->example, form->len);
     forged[form->dot_at + 1] = '0';
     assert_int_equal(token_verify(forged, form->len, SIGN_KEY), ERROR_SIGNATURE);
-    secret_pair_hash(memory.pair, SIGN_KEY, forged, form->len);
+    pairhash(memory.pair, SIGN_KEY, forged, form->len);
     return memory;
 }
 
@@ -411,7 +413,7 @@ static void what_was_verified_for_a_token_does_not_open_another(void **state) {
         const char *example = form->example;
         struct token_memory remembered = nothing;
         char other[TOKEN_MAX_LEN];
-        token_mint(other, form->format, OTHER_SIGN_KEY);
+        token_mint(other, form->format, secret_signer(OTHER_SIGN_KEY));
         assert_int_equal(verify_once(&remembered, form, example, sign_key), ERROR_NONE);
         assert_int_equal(verify_once(&remembered, form, other, sign_key), ERROR_SIGNATURE);
         assert_int_equal(verify_once(&remembered, form, other, other_sign_key), ERROR_NONE);

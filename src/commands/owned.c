@@ -1,0 +1,127 @@
+/*
+ * owned.c - the steps of owned.h.
+ */
+#include "owned.h"
+
+#include "config.h"
+#include "slots.h"
+#include "token.h"
+#include "type.h"
+
+bool owned_open(struct owned *owned, struct call *call) {
+    *owned = (struct owned){.ctx = call->ctx};
+    const struct session *session = call->session;
+    if (session->owner_len == 0) return true;
+    struct bytes label = {session->owner, session->owner_len};
+    if (!owner_may_have(label, server_bytes(call_token(call)))) return true;
+    owned->label = RedisModule_CreateString(call->ctx, label.at, label.len);
+    owned->key = RedisModule_OpenKey(call->ctx, owned->label, REDISMODULE_READ | REDISMODULE_WRITE);
+    if (owner_of(owned->key)) return true;
+    bool is_free = RedisModule_KeyType(owned->key) == REDISMODULE_KEYTYPE_EMPTY;
+    enum error error = is_free && slots_exist()
+                           ? slots_serve_both(call->ctx, call_token(call), owned->label)
+                           : ERROR_NONE;
+    if (is_free && error == ERROR_NONE) return true;
+    owned_close(
+        owned); /* where the name holds something else, the session goes on without a list */
+    return !is_free || call_error(call, error == ERROR_NO_SLOT ? ERROR_TRY_AGAIN : error);
+}
+
+/* The longest life that anything here can have, for a session whose expiry was taken away by hand.
+ */
+static long long without_end(void) {
+    return RedisModule_Milliseconds() + CONFIG_TTL_MAX * 1000;
+}
+
+long long owned_reach(const struct session_times *times, long long expire_at) {
+    if (expire_at == TYPE_NO_EXPIRY) return without_end();
+    long long reach = expire_at + (long long)times->ttl * 1000;
+    bool is_cut = times->deadline_ms && times->deadline_ms < reach;
+    if (!is_cut) return reach;
+    return times->deadline_ms > expire_at ? times->deadline_ms : expire_at;
+}
+
+long long owned_life(RedisModuleCtx *ctx, struct bytes label, const struct tokenlist *tokens) {
+    long long life = 0;
+    char token[TOKEN_V2_LEN];
+    for (uint32_t place = 0; place < tokens->len; place++) {
+        tokenlist_get(tokens, place, token);
+        if (!owner_may_have(label, (struct bytes){token, sizeof token})) continue;
+        RedisModuleString *name = RedisModule_CreateString(ctx, token, sizeof token);
+        RedisModuleKey *key = RedisModule_OpenKey(ctx, name, REDISMODULE_READ);
+        const struct session *session = type_session(key);
+        long long reach =
+            owner_is_named(session, label) ? owned_reach(&session->times, type_expires_at(key)) : 0;
+        if (reach > life) life = reach;
+        RedisModule_CloseKey(key);
+        RedisModule_FreeString(ctx, name);
+    }
+    return life;
+}
+
+/* Tokens of none that lives: the list may as well expire as it would have. */
+long long owned_settle(RedisModuleCtx *ctx, struct bytes label, RedisModuleKey *key) {
+    const struct owner *owner = owner_of(key);
+    if (owner->tokens.len == 0) {
+        type_remove(key);
+        return 0;
+    }
+    long long life = owned_life(ctx, label, &owner->tokens);
+    if (life == 0) life = type_expires_at(key);
+    type_expire_at(key, life);
+    return life;
+}
+
+/* The list was changed, and lives until then. */
+static void set_life(struct owned *owned, long long expire_at) {
+    type_expire_at(owned->key, expire_at);
+    owned->change = (struct effects_list){owned->label, expire_at};
+}
+
+/* The list under the key, made where there is none. */
+static struct owner *list_of(struct owned *owned) {
+    struct owner *owner = owner_of(owned->key);
+    return owner ? owner : owner_create(owned->key);
+}
+
+void owned_moved(struct owned *owned, RedisModuleString *token, RedisModuleString *successor,
+                 const struct session_times *times, long long expire_at, long long reach) {
+    if (!owned->label) return;
+    struct owner *owner = list_of(owned);
+    const char *name = server_bytes(successor).at;
+    bool is_listed = tokenlist_has(&owner->tokens, name);
+    tokenlist_replace(&owner->tokens, server_bytes(token).at, name);
+    long long life = type_expires_at(owned->key), now_reaches = owned_reach(times, expire_at);
+    /* It may have been this session that the list had to live for, and it needs less now. */
+    bool may_shrink = now_reaches < reach && life <= reach;
+    if (life == TYPE_NO_EXPIRY || may_shrink)
+        set_life(owned, owned_life(owned->ctx, server_bytes(owned->label), &owner->tokens));
+    else if (expire_at == TYPE_NO_EXPIRY || expire_at > life)
+        set_life(owned, now_reaches);
+    else if (!is_listed)
+        set_life(owned, life);
+}
+
+void owned_keep(struct owned *owned, RedisModuleString *token, const struct session_times *times,
+                long long expire_at, long long reach) {
+    owned_moved(owned, token, token, times, expire_at, reach);
+}
+
+void owned_gone(struct owned *owned, RedisModuleString *token, long long reach) {
+    struct owner *owner = owned->label ? owner_of(owned->key) : NULL;
+    if (!owner) return;
+    tokenlist_remove(&owner->tokens, server_bytes(token).at);
+    long long life = type_expires_at(owned->key);
+    if (owner->tokens.len == 0 || life <= reach)
+        life = owned_settle(owned->ctx, server_bytes(owned->label), owned->key);
+    owned->change = (struct effects_list){owned->label, life};
+}
+
+void owned_close(struct owned *owned) {
+    if (!owned->label) return;
+    RedisModule_CloseKey(owned->key);
+    if (owned->change.owner && server_signals_explicitly())
+        RedisModule_SignalModifiedKey(owned->ctx, owned->label);
+    RedisModule_FreeString(owned->ctx, owned->label);
+    owned->label = NULL;
+}

@@ -1,0 +1,117 @@
+/*
+ * chunk.c - the chunks of chunk.h, packed and unpacked. What is unpacked is as hostile as a client.
+ */
+#include "chunk.h"
+
+#include "memory.h"
+
+#define IS_OWNED (UINT32_C(1) << 25) /* above SESSION_PAYLOADS_MAX */
+#define HEAD_MAX (5 * NUMBER_MAX + SESSION_OWNER_MAX)
+
+_Static_assert(SESSION_PAYLOADS_MAX < IS_OWNED, "the mark of an owner is no number of payloads");
+
+/* What of a chunk was not read yet. */
+struct rest {
+    const uint8_t *at;
+    size_t len;
+};
+
+static bool read_number(struct rest *rest, uint64_t min, uint64_t max, uint64_t *number) {
+    uint64_t value = 0;
+    for (unsigned i = 0; i < NUMBER_MAX && rest->len > 0; i++) {
+        uint8_t byte = *rest->at++;
+        rest->len--;
+        value |= (uint64_t)(byte & 127) << (7 * i);
+        if (byte & 128) continue;
+        *number = value;
+        bool is_shortest = byte > 0 || i == 0;
+        return is_shortest && value >= min && value <= max;
+    }
+    return false;
+}
+
+static void reserve(uint8_t **buffer, size_t *capacity, size_t used, size_t more) {
+    if (*capacity >= used + more) return;
+    *capacity = 2 * used + more;
+    *buffer = memory.realloc(*buffer, *capacity);
+}
+
+/* Packs payloads behind the bytes that are in use, and returns how many are then. */
+static size_t pack(const struct session *session, struct session_cursor *cursor, uint8_t **buffer,
+                   size_t *capacity, size_t used) {
+    const uint8_t *entry;
+    while (used < CHUNK_BYTES && (entry = session_next_entry(session, cursor))) {
+        size_t size = entry_size_at(entry);
+        reserve(buffer, capacity, used, size);
+        memcpy(*buffer + used, entry, size);
+        used += size;
+    }
+    return used;
+}
+
+size_t chunk_pack_first(const struct session *session, struct session_cursor *cursor,
+                        uint8_t **buffer, size_t *capacity) {
+    size_t all = HEAD_MAX + session_entry_bytes(session);
+    reserve(buffer, capacity, 0, all < CHUNK_BYTES ? all : CHUNK_BYTES);
+    uint8_t *at = *buffer;
+    at = number_write(at, (uint64_t)session->times.created_ms);
+    at = number_write(at, (uint64_t)session->times.deadline_ms);
+    at = number_write(at, session->times.ttl);
+    at = number_write(at, session_payloads(session) | (session->owner_len > 0 ? IS_OWNED : 0));
+    if (session->owner_len > 0) {
+        at = number_write(at, session->owner_len);
+        memcpy(at, session->owner, session->owner_len);
+        at += session->owner_len;
+    }
+    return pack(session, cursor, buffer, capacity, (size_t)(at - *buffer));
+}
+
+size_t chunk_pack(const struct session *session, struct session_cursor *cursor, uint8_t **buffer,
+                  size_t *capacity) {
+    return pack(session, cursor, buffer, capacity, 0);
+}
+
+static bool unpack(struct session *session, struct rest rest) {
+    while (rest.len > 0) {
+        uint64_t name_len, data_len;
+        if (!read_number(&rest, 1, SESSION_NAME_MAX, &name_len) ||
+            !read_number(&rest, 1, SESSION_DATA_MAX, &data_len) || rest.len < name_len + data_len)
+            return false;
+        const uint8_t *data = rest.at + name_len;
+        if (session_payloads(session) == SESSION_PAYLOADS_MAX ||
+            !session_put(session, rest.at, name_len, data, data_len))
+            return false;
+        rest.at = data + data_len;
+        rest.len -= name_len + data_len;
+    }
+    return true;
+}
+
+/* Reads the owner of a head that announces one. */
+static bool unpack_owner(struct session **session, struct rest *rest) {
+    uint64_t len;
+    if (!read_number(rest, 1, SESSION_OWNER_MAX, &len) || rest->len < len) return false;
+    *session = session_own(*session, (const char *)rest->at, len);
+    rest->at += len;
+    rest->len -= len;
+    return true;
+}
+
+bool chunk_unpack_first(struct session **session, const uint8_t *chunk, size_t chunk_len,
+                        uint32_t *payloads) {
+    struct rest rest = {chunk, chunk_len};
+    uint64_t created, deadline, ttl, announced;
+    if (!read_number(&rest, 0, INT64_MAX, &created) ||
+        !read_number(&rest, 0, INT64_MAX, &deadline) || !read_number(&rest, 0, UINT32_MAX, &ttl) ||
+        !read_number(&rest, 0, IS_OWNED | SESSION_PAYLOADS_MAX, &announced))
+        return false;
+    (*session)->times = (struct session_times){(int64_t)created, (int64_t)deadline, (uint32_t)ttl};
+    *payloads = (uint32_t)announced & ~IS_OWNED;
+    if (*payloads > SESSION_PAYLOADS_MAX) return false;
+    if (announced & IS_OWNED && !unpack_owner(session, &rest)) return false;
+    return unpack(*session, rest);
+}
+
+bool chunk_unpack(struct session *session, const uint8_t *chunk, size_t chunk_len) {
+    return chunk_len > 0 && unpack(session, (struct rest){chunk, chunk_len});
+}

@@ -1,0 +1,326 @@
+/*
+ * replay.c - the internal commands of replay.h.
+ */
+#define _GNU_SOURCE /* memmem */
+#include "replay.h"
+
+#include <string.h>
+
+#include "alias.h"
+#include "effects.h"
+#include "error.h"
+#include "owner.h"
+#include "token.h"
+#include "type.h"
+
+/* Whether an AOF is being loaded, on a server that has no flag for it. */
+static bool info_says_loading(RedisModuleCtx *ctx) {
+    RedisModuleCallReply *info = RedisModule_Call(ctx, "INFO", "c", "persistence");
+    if (!info) return false;
+    size_t len;
+    const char *text = RedisModule_CallReplyStringPtr(info, &len);
+    static const char sign[] = "loading:1";
+    bool loading = text && memmem(text, len, sign, sizeof sign - 1) != NULL;
+    RedisModule_FreeCallReply(info);
+    return loading;
+}
+
+/* Whether the call comes from the server itself: REPLICATED is a property of the client, and while
+ * LOADING is set the server refuses every other client. ASYNC_LOADING says nothing: clients are
+ * served meanwhile. Servers before 6.0.9 may lack both flags (they came with 5.0.4 and 5.0.6);
+ * there, a read-only replica takes writes from its master alone. */
+static bool from_server(RedisModuleCtx *ctx) {
+    int flags = RedisModule_GetContextFlags(ctx);
+    if (flags & (REDISMODULE_CTX_FLAGS_REPLICATED | REDISMODULE_CTX_FLAGS_LOADING)) return true;
+    if (RedisModule_GetContextFlagsAll) return false;
+    int read_only_replica = REDISMODULE_CTX_FLAGS_SLAVE | REDISMODULE_CTX_FLAGS_READONLY;
+    return (flags & read_only_replica) == read_only_replica || info_says_loading(ctx);
+}
+
+/* Whether the command has to be refused; then it was. */
+static bool refused(RedisModuleCtx *ctx, bool arity_holds) {
+    if (!from_server(ctx)) {
+        server_reply_error(ctx, ERROR_INTERNAL, 0);
+        return true;
+    }
+    if (!arity_holds) RedisModule_WrongArity(ctx);
+    return !arity_holds;
+}
+
+static RedisModuleKey *open_key(RedisModuleCtx *ctx, RedisModuleString *token) {
+    return RedisModule_OpenKey(ctx, token, REDISMODULE_READ | REDISMODULE_WRITE);
+}
+
+/* A number of an effect; 0 for anything that effects.c could not have sent. */
+static long long number(const RedisModuleString *arg) {
+    long long value;
+    return RedisModule_StringToLongLong(arg, &value) == REDISMODULE_OK && value > 0 ? value : 0;
+}
+
+static uint32_t ttl(const RedisModuleString *arg) {
+    long long value = number(arg);
+    return value <= UINT32_MAX ? (uint32_t)value : 0;
+}
+
+/* Sets the payloads of an effect: names and data by turns. */
+static void put_all(struct session *session, RedisModuleString **payloads, int payloads_len) {
+    for (int i = 0; i + 1 < payloads_len; i += 2) {
+        struct bytes name = server_bytes(payloads[i]), data = server_bytes(payloads[i + 1]);
+        bool fits = name.len >= 1 && name.len <= SESSION_NAME_MAX && data.len >= 1 &&
+                    data.len <= SESSION_DATA_MAX;
+        if (fits) session_put(session, name.at, name.len, data.at, data.len);
+    }
+}
+
+static void signal_change(RedisModuleCtx *ctx, RedisModuleString *token) {
+    if (server_signals_explicitly()) RedisModule_SignalModifiedKey(ctx, token);
+}
+
+/* Ends a replay: the command goes on to whoever follows this server. */
+static int done(RedisModuleCtx *ctx) {
+    RedisModule_ReplicateVerbatim(ctx);
+    return RedisModule_ReplyWithSimpleString(ctx, "OK");
+}
+
+/* Ends one of a change of the session under argv[1], that came through the aliases from argv[first]
+ * on. */
+static int done_with(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString **argv, int argc,
+                     int first) {
+    RedisModule_CloseKey(key);
+    signal_change(ctx, argv[1]);
+    for (int i = first; i < argc; i++) signal_change(ctx, argv[i]);
+    return done(ctx);
+}
+
+/*
+ * Owners' lists. A list that a client of a writable replica replaced by something else is let be.
+ */
+
+/* The list under an opened key, made where there is none. */
+static struct owner *list_under(RedisModuleKey *key) {
+    if (RedisModule_KeyType(key) == REDISMODULE_KEYTYPE_EMPTY) return owner_create(key);
+    return owner_of(key);
+}
+
+static bool is_v2(struct bytes token) {
+    return token.len == TOKEN_V2_LEN && token_has_form(token.at, token.len);
+}
+
+/* Closes the key of a list that was changed. */
+static void close_list(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *label,
+                       long long expire_at) {
+    struct owner *owner = owner_of(key);
+    if (owner && owner->tokens.len == 0)
+        type_remove(key);
+    else if (owner)
+        type_expire_at(key, expire_at);
+    RedisModule_CloseKey(key);
+    signal_change(ctx, label);
+}
+
+/* Puts a token into the list, in the place of an old one unless that is NULL. */
+static void put_into_list(RedisModuleCtx *ctx, RedisModuleString *label, RedisModuleString *old_arg,
+                          RedisModuleString *token_arg, long long expire_at) {
+    struct bytes token = server_bytes(token_arg);
+    struct bytes old = old_arg ? server_bytes(old_arg) : token;
+    RedisModuleKey *key = open_key(ctx, label);
+    struct owner *owner = list_under(key);
+    if (owner && is_v2(token))
+        tokenlist_replace(&owner->tokens, is_v2(old) ? old.at : token.at, token.at);
+    close_list(ctx, key, label, expire_at);
+}
+
+/* Takes tokens out of the list, and ends what they are of the owner's. */
+static void end_all(RedisModuleCtx *ctx, RedisModuleString *label, struct owner *owner,
+                    RedisModuleString **tokens, int tokens_len) {
+    for (int i = 0; i < tokens_len; i++) {
+        struct bytes token = server_bytes(tokens[i]);
+        owner_end(ctx, server_bytes(label), tokens[i]);
+        if (owner && is_v2(token)) tokenlist_remove(&owner->tokens, token.at);
+    }
+}
+
+static struct bytes label_of(const RedisModuleString *arg) {
+    struct bytes label = server_bytes(arg);
+    if (label.len > SESSION_OWNER_MAX) label.len = 0; /* nobody sent this */
+    return label;
+}
+
+/*
+ * The commands.
+ */
+
+int replay_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc == 4 || (argc >= 6 && argc % 2 == 0))) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    long long expire_at = number(argv[2]);
+    struct session_times times = {.ttl = ttl(argv[3])};
+    if (argc == 4) {
+        times.created_ms = expire_at - (long long)times.ttl * 1000;
+        if (times.created_ms < 0) times.created_ms = 0; /* unknown: nobody sent this */
+    } else {
+        times.created_ms = number(argv[4]);
+        times.deadline_ms = number(argv[5]);
+    }
+    struct session *session = type_create(key, times, TYPE_NOBODY);
+    if (argc > 6) put_all(session, argv + 6, argc - 6);
+    type_expire_at(key, expire_at);
+    return done_with(ctx, key, argv, 0, 0);
+}
+
+/* A rewritten AOF has no time of expiry here, and the list by itself. */
+int replay_ostart(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc >= 9 && number(argv[8]) <= argc - 9)) return REDISMODULE_OK;
+    int ended = (int)number(argv[8]);
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    struct session_times times = {number(argv[5]), number(argv[6]), ttl(argv[4])};
+    struct session *session = type_create(key, times, label_of(argv[2]));
+    put_all(session, argv + 9 + ended, argc - 9 - ended);
+    type_expire_at(key, number(argv[3]));
+    if (number(argv[7]) > 0) {
+        RedisModuleKey *list = open_key(ctx, argv[2]);
+        end_all(ctx, argv[2], list_under(list), argv + 9, ended);
+        RedisModule_CloseKey(list);
+        put_into_list(ctx, argv[2], NULL, argv[1], number(argv[7]));
+    }
+    return done_with(ctx, key, argv, 0, 0);
+}
+
+static int replay_payloads(RedisModuleCtx *ctx, RedisModuleString **argv, int first_alias,
+                           int first_payload, int argc) {
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    struct session *session = type_session(key);
+    if (session) put_all(session, argv + first_payload, argc - first_payload);
+    return done_with(ctx, key, argv, first_payload, first_alias);
+}
+
+int replay_pset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc >= 4 && argc % 2 == 0)) return REDISMODULE_OK;
+    return replay_payloads(ctx, argv, 2, 2, argc);
+}
+
+int replay_psetvia(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc >= 5 && number(argv[2]) <= argc - 5)) return REDISMODULE_OK;
+    return replay_payloads(ctx, argv, 3, 3 + (int)number(argv[2]), argc);
+}
+
+int replay_pdel(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc >= 3)) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    struct session *session = type_session(key);
+    struct bytes name = server_bytes(argv[2]);
+    if (session) session_delete(session, name.at, name.len);
+    return done_with(ctx, key, argv, argc, 3);
+}
+
+int replay_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc >= 4)) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    struct session *session = type_session(key);
+    if (session) {
+        session->times.ttl = ttl(argv[3]);
+        type_expire_at(key, number(argv[2]));
+    }
+    return done_with(ctx, key, argv, argc, 4);
+}
+
+int replay_oexpire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc >= 6)) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    struct session *session = type_session(key);
+    if (session) {
+        session->times.ttl = ttl(argv[4]);
+        type_expire_at(key, number(argv[3]));
+    }
+    put_into_list(ctx, argv[2], NULL, argv[1], number(argv[5]));
+    return done_with(ctx, key, argv, argc, 6);
+}
+
+int replay_touch(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc >= 3)) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    if (type_session(key)) type_expire_at(key, number(argv[2]));
+    return done_with(ctx, key, argv, argc, 3);
+}
+
+/* Deletes the sessions and the aliases of these names. */
+static void remove_all(RedisModuleCtx *ctx, RedisModuleString **names, int names_len) {
+    for (int i = 0; i < names_len; i++) {
+        RedisModuleKey *key = open_key(ctx, names[i]);
+        if (type_session(key) || alias_of(key)) type_remove(key);
+        RedisModule_CloseKey(key);
+        signal_change(ctx, names[i]);
+    }
+}
+
+int replay_end(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc >= 2)) return REDISMODULE_OK;
+    remove_all(ctx, argv + 1, argc - 1);
+    return done(ctx);
+}
+
+int replay_oend(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc >= 4)) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    struct bytes kept = server_bytes(argv[3]);
+    struct owner *owner = is_v2(kept) ? list_under(key) : owner_of(key);
+    end_all(ctx, argv[1], owner, argv + 4, argc - 4);
+    if (owner && is_v2(kept)) tokenlist_add(&owner->tokens, kept.at);
+    close_list(ctx, key, argv[1], number(argv[2]));
+    return done(ctx);
+}
+
+/* Moves the session under argv[1], if there is one, to argv[2]; times holds expire_at, deadline,
+ * ttl and alias_expire_at. The aliases from argv[first] on are deleted. */
+static void move_session(RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
+                         RedisModuleString **times, int first) {
+    remove_all(ctx, argv + first, argc - first);
+    RedisModuleKey *from = open_key(ctx, argv[1]);
+    if (type_session(from)) {
+        RedisModuleKey *to = open_key(ctx, argv[2]);
+        type_move(from, to);
+        struct session *session = type_session(to);
+        session->times.deadline_ms = number(times[1]);
+        session->times.ttl = ttl(times[2]);
+        type_expire_at(to, number(times[0]));
+        RedisModule_CloseKey(to);
+        long long alias_expire_at = number(times[3]);
+        if (alias_expire_at && alias_create(from, server_bytes(argv[2])))
+            type_expire_at(from, alias_expire_at);
+        else
+            type_remove(from);
+    }
+    RedisModule_CloseKey(from);
+    signal_change(ctx, argv[1]);
+    signal_change(ctx, argv[2]);
+}
+
+static bool are_two(RedisModuleString **names) {
+    return RedisModule_StringCompare(names[0], names[1]) != 0;
+}
+
+int replay_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc >= 7 && are_two(argv + 1))) return REDISMODULE_OK;
+    move_session(ctx, argv, argc, argv + 3, 7);
+    return done(ctx);
+}
+
+int replay_orotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc >= 9 && are_two(argv + 1))) return REDISMODULE_OK;
+    move_session(ctx, argv, argc, argv + 4, 9);
+    put_into_list(ctx, argv[3], argv[1], argv[2], number(argv[8]));
+    return done(ctx);
+}
+
+int replay_alias(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc == 3)) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    alias_create(key, server_bytes(argv[2]));
+    return done_with(ctx, key, argv, 0, 0);
+}
+
+int replay_owner(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (refused(ctx, argc == 3)) return REDISMODULE_OK;
+    put_into_list(ctx, argv[1], NULL, argv[2], 0);
+    return done(ctx);
+}

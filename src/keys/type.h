@@ -1,0 +1,38 @@
+/*
+ * type.h - a session as a key of the server: the data type "sgsession".
+ *
+ * The key's name is the token, its TTL is the session's life, its value the payloads.
+ */
+#ifndef SESSIONGATE_TYPE_H
+#define SESSIONGATE_TYPE_H
+
+#include "server.h"
+#include "session.h"
+
+/* Registers the type; only while the module loads. False: the server refused it. */
+bool type_register(RedisModuleCtx *ctx);
+
+/* The session that an opened key holds, or NULL; key may be NULL. It belongs to the key. */
+struct session *type_session(RedisModuleKey *key);
+
+/* Puts a new session without payloads into a key opened for writing, in place of whatever it held.
+ * Of an owner with a label of up to SESSION_OWNER_MAX bytes, or with TYPE_NOBODY nobody's. */
+#define TYPE_NOBODY ((struct bytes){NULL, 0})
+struct session *type_create(RedisModuleKey *key, struct session_times times, struct bytes owner);
+
+/* Moves the session of key `from` into the empty key `to`, both opened for writing. `from` keeps an
+ * empty session, for the caller to remove or replace. */
+void type_move(RedisModuleKey *from, RedisModuleKey *to);
+
+/* When a key expires, in unix ms; TYPE_NO_EXPIRY when it does not. */
+#define TYPE_NO_EXPIRY 0LL
+long long type_expires_at(RedisModuleKey *key);
+
+/* Sets when a key opened for writing expires; a time in the past lets it expire at once, and
+ * TYPE_NO_EXPIRY leaves it as it is. */
+void type_expire_at(RedisModuleKey *key, long long expire_at);
+
+/* Deletes a key opened for writing; a large session is freed in the background. */
+void type_remove(RedisModuleKey *key);
+
+#endif
