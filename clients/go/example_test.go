@@ -117,6 +117,35 @@ func ExampleGate_Session() {
 	// Output: true <nil> [apples] [cart]
 }
 
+// At login the session becomes the user's, with a new token; "log me out everywhere" ends them all.
+func ExampleSession_Login() {
+	client := redis.NewClient(&redis.Options{Addr: lend.Address()})
+	defer func() { _ = client.Close() }()
+	gate, err := sessiongate.New(client, sessiongate.Options{SignKeys: [][]byte{[]byte("my-secret-sign-key")}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	session, err := gate.Session(ctx, "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = session.Set("agent", "phone")
+	if err := session.Login(ctx, "user:42", 0); err != nil {
+		log.Fatal(err)
+	}
+
+	devices, err := gate.Sessions(ctx, "user:42", session.Token())
+	for _, device := range devices {
+		fmt.Println(string(device.Payloads["agent"]), device.Current, err)
+	}
+	ended, err := gate.EndAll(ctx, "user:42", "")
+	fmt.Println(ended, err)
+	// Output:
+	// "phone" true <nil>
+	// 1 <nil>
+}
+
 // The API of the driver that the first SessionGate had.
 func ExampleNewSessiongate() {
 	sg, err := sessiongate.NewSessiongate(&sessiongate.Config{

@@ -138,6 +138,9 @@ func TestWhatIsSentAgainWhenAReplyIsLost(t *testing.T) {
 		{"ROTATE", true, func(token string) error { _, err := gate.Rotate(ctx, token, Rotation{Grace: time.Minute}); return err }},
 		{"START", false, func(string) error { _, err := gate.Start(ctx, Life{}); return err }},
 		{"PSET", false, func(token string) error { _, err := gate.PSet(ctx, token, "n", []byte("x"), NX); return err }},
+		{"OSTART", false, func(string) error { _, err := gate.OStart(ctx, ownerOf(t), Life{}); return err }},
+		{"OEND", false, func(string) error { _, err := gate.OEnd(ctx, ownerOf(t), ""); return err }},
+		{"OLIST", true, func(string) error { _, err := gate.OList(ctx, ownerOf(t)); return err }},
 	} {
 		t.Run(fmt.Sprintf("%s again: %v", c.command, c.again), func(t *testing.T) {
 			token := p.start(t, gate, Life{Payloads: map[string][]byte{"a": []byte("1"), "b": []byte("2")}})

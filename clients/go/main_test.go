@@ -105,17 +105,6 @@ func (p place) start(t testing.TB, gate *Gate, life Life) string {
 	return token
 }
 
-// needsOwners skips a test on a server whose module has no owners.
-func (p place) needsOwners(t testing.TB) {
-	t.Helper()
-	node := closed(t, redis.NewClient(&redis.Options{Addr: p.servers.Addr(0)}))
-	if infos, err := node.Do(ctx, "COMMAND", "INFO", "SESSIONGATE.OSTART").Slice(); err != nil {
-		t.Fatal(err)
-	} else if len(infos) == 0 || infos[0] == nil {
-		t.Skip("the server has no SESSIONGATE.OSTART")
-	}
-}
-
 // stat is a field of the server's INFO, summed over the nodes.
 func (p place) stat(t testing.TB, section, field string) (sum int64) {
 	t.Helper()

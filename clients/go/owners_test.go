@@ -1,19 +1,16 @@
 package sessiongate
 
 import (
+	"context"
 	"errors"
+	"net/http"
 	"reflect"
 	"testing"
 	"time"
-)
 
-// ownersEverywhere runs a test where the server has owners.
-func ownersEverywhere(t *testing.T, test func(t *testing.T, p place)) {
-	everywhere(t, func(t *testing.T, p place) {
-		p.needsOwners(t)
-		test(t, p)
-	})
-}
+	"github.com/f0rmiga/sessiongate/clients/go/internal/lend"
+	"github.com/redis/go-redis/v9"
+)
 
 // ownerOf is a label that no other test uses.
 func ownerOf(t testing.TB) string { return "owner:" + string(randomKey(t)) }
@@ -33,7 +30,7 @@ func olist(t testing.TB, gate *Gate, owner string) []string {
 }
 
 func TestOwnersCommands(t *testing.T) {
-	ownersEverywhere(t, func(t *testing.T, p place) {
+	everywhere(t, func(t *testing.T, p place) {
 		gate, owner := p.gate(t, Options{}), ownerOf(t)
 		if tokens := olist(t, gate, owner); len(tokens) != 0 {
 			t.Errorf("an owner without sessions: %q", tokens)
@@ -73,7 +70,7 @@ func TestOwnersCommands(t *testing.T) {
 }
 
 func TestOwnersOfAllSignKeysAreListedAndEnded(t *testing.T) {
-	ownersEverywhere(t, func(t *testing.T, p place) {
+	everywhere(t, func(t *testing.T, p place) {
 		older, newest, owner := randomKey(t), randomKey(t), ownerOf(t)
 		before := p.gate(t, Options{SignKeys: [][]byte{older}})
 		gate := p.gate(t, Options{SignKeys: [][]byte{newest, older}})
@@ -97,7 +94,7 @@ func TestOwnersOfAllSignKeysAreListedAndEnded(t *testing.T) {
 }
 
 func TestDevices(t *testing.T) {
-	ownersEverywhere(t, func(t *testing.T, p place) {
+	everywhere(t, func(t *testing.T, p place) {
 		gate, owner := p.gate(t, Options{}), ownerOf(t)
 		if devices, err := gate.Sessions(ctx, owner, ""); len(devices) != 0 || err != nil {
 			t.Errorf("of none: %v %v", devices, err)
@@ -123,7 +120,7 @@ func TestDevices(t *testing.T) {
 }
 
 func TestLoginGivesAnOwnerANewSession(t *testing.T) {
-	ownersEverywhere(t, func(t *testing.T, p place) {
+	everywhere(t, func(t *testing.T, p place) {
 		gate, owner := p.gate(t, Options{}), ownerOf(t)
 		visitor := stored(t, gate, map[string]any{"cart": 3, "gone": 1})
 		s := load(t, gate, visitor)
@@ -162,7 +159,7 @@ func TestLoginGivesAnOwnerANewSession(t *testing.T) {
 }
 
 func TestNobodyIsLoggedInToASessionThatWasEnded(t *testing.T) {
-	ownersEverywhere(t, func(t *testing.T, p place) {
+	everywhere(t, func(t *testing.T, p place) {
 		gate, owner := p.gate(t, Options{}), ownerOf(t)
 		s := load(t, gate, stored(t, gate, map[string]any{"a": 1}))
 		noError(t, gate.End(ctx, s.Token()))
@@ -173,13 +170,129 @@ func TestNobodyIsLoggedInToASessionThatWasEnded(t *testing.T) {
 	})
 }
 
+// afterwards calls back when a command of that name was carried out.
+type afterwards struct {
+	spy
+	name string
+	call func()
+}
+
+func (a *afterwards) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if cmd.Name() == a.name {
+			a.call()
+		}
+		return err
+	}
+}
+
+func TestASessionThatEndsInTheMiddleOfALoginLogsNobodyIn(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		gate, owner := p.gate(t, Options{}), ownerOf(t)
+		s := load(t, gate, stored(t, gate, map[string]any{"a": 1}))
+		before := s.Token()
+		p.client.AddHook(&afterwards{name: "sessiongate.ostart", call: func() {
+			if err := p.client.Unlink(ctx, before).Err(); err != nil {
+				t.Error(err)
+			}
+		}})
+		wantError(t, "Login", s.Login(ctx, owner, 0), ErrNoSession)
+		if tokens := olist(t, gate, owner); len(tokens) != 0 {
+			t.Errorf("a session of nobody's is left: %q", tokens)
+		}
+		if s.Token() != before {
+			t.Error("the session has another token")
+		}
+	})
+}
+
 func TestALoginTakesFourRoundTrips(t *testing.T) {
 	p := single(t)
-	p.needsOwners(t)
 	gate := p.gate(t, Options{})
 	token := stored(t, gate, map[string]any{"a": 1})
 	trips := p.trips(t, func() { noError(t, load(t, gate, token).Login(ctx, ownerOf(t), 0)) })
 	if trips != 4 {
 		t.Errorf("%d", trips)
+	}
+}
+
+func TestOwnersAreFoundWhileTheirSlotMoves(t *testing.T) {
+	p := cluster(t)
+	for what, call := range map[string]func(gate *Gate, owner, token string) error{
+		"OList": func(gate *Gate, owner, token string) error {
+			tokens, err := gate.OList(ctx, owner)
+			if err == nil && !reflect.DeepEqual(tokens, []string{token}) {
+				err = errors.New("the list is not whole")
+			}
+			return err
+		},
+		"OEnd": func(gate *Gate, owner, _ string) error {
+			n, err := gate.OEnd(ctx, owner, "")
+			if err == nil && n != 1 {
+				err = errors.New("not all ended")
+			}
+			return err
+		},
+		"OStart": func(gate *Gate, owner, _ string) error {
+			_, err := gate.OStart(ctx, owner, Life{})
+			return err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			gate, owner := p.gate(t, Options{}), ownerOf(t)
+			token := ostart(t, gate, owner, Life{})
+			at := p.servers.Tell(t, "slot %s", owner)
+			from := int(at["node"].(float64))
+			to := (from + 1) % 3
+			p.servers.Tell(t, "importing %v %d %d", at["slot"], from, to)
+			moved, later := owner, token
+			if what == "OStart" { // it needs a place for its new session alone
+				moved, later = token, owner
+			}
+			p.servers.Tell(t, "movekey %s %d %d", moved, from, to)
+			met := func() int64 { return p.stat(t, "errorstats", "errorstat_TRYAGAIN") }
+			before, done := met(), make(chan error, 1)
+			go func() { done <- call(gate, owner, token) }()
+			err := lend.Wait(func() bool { return met() > before })
+			p.servers.Tell(t, "movekey %s %d %d", later, from, to)
+			p.servers.Tell(t, "settle %v %d", at["slot"], to)
+			noError(t, errors.Join(err, <-done))
+		})
+	}
+}
+
+func TestLoginsAndLogoutsOfBrowsers(t *testing.T) {
+	p := single(t)
+	owner := ownerOf(t)
+	var gate *Gate
+	gate, server, f := site(t, p, routes{
+		"/count": count, "/show": show,
+		"/login": func(_ http.ResponseWriter, r *http.Request, s *Session) {
+			if err := errors.Join(s.Set("user", "ada"), s.Login(r.Context(), owner, 0)); err != nil {
+				t.Error(err)
+			}
+		},
+		"/others": func(_ http.ResponseWriter, r *http.Request, s *Session) {
+			if n, err := gate.EndAll(r.Context(), owner, s.Token()); n != 1 || err != nil {
+				t.Errorf("%d %v", n, err)
+			}
+		},
+	})
+	phone, laptop := newBrowser(t, server), newBrowser(t, server)
+	phone.want("/count", "1")
+	planted := phone.token()
+	phone.want("/login", "")
+	laptop.want("/login", "")
+	if phone.token() == planted || phone.token() == laptop.token() {
+		t.Error("the login gave no new token")
+	}
+	phone.want("/show", "user,visits")
+	laptop.want("/show", "user")
+	laptop.want("/others", "")
+	phone.want("/show", "")
+	laptop.want("/show", "user")
+	if errs := f.all(); len(errs) != 0 {
+		t.Error(errs)
 	}
 }

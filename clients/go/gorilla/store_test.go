@@ -292,21 +292,26 @@ func TestABrokenPayloadHidesNoOtherAndStays(t *testing.T) {
 }
 
 func TestALoginThroughTheSessionBelow(t *testing.T) {
-	store, gate := newStore(t)
-	cookie := visit(t, store, "", func(s *sessions.Session) { s.Values["cart"] = 3 })
-	var before string
-	rotated := visit(t, store, cookie, func(s *sessions.Session) {
-		before = s.ID
-		noError(t, Of(s).Rotate(ctx))
-		s.Values["user"] = "ada"
-	})
-	visit(t, store, rotated, func(s *sessions.Session) {
-		if s.ID == before || s.Values["cart"] != 3 || s.Values["user"] != "ada" {
-			t.Errorf("%v", s.Values)
+	for what, login := range map[string]func(s *sessiongate.Session) error{
+		"Rotate": func(s *sessiongate.Session) error { return s.Rotate(ctx) },
+		"Login":  func(s *sessiongate.Session) error { return s.Login(ctx, "owner:gorilla", 0) },
+	} {
+		store, gate := newStore(t)
+		cookie := visit(t, store, "", func(s *sessions.Session) { s.Values["cart"] = 3 })
+		var before string
+		after := visit(t, store, cookie, func(s *sessions.Session) {
+			before = s.ID
+			noError(t, login(Of(s)))
+			s.Values["user"] = "ada"
+		})
+		visit(t, store, after, func(s *sessions.Session) {
+			if s.ID == before || s.Values["cart"] != 3 || s.Values["user"] != "ada" {
+				t.Errorf("%s: %v", what, s.Values)
+			}
+		})
+		if _, err := gate.TTL(ctx, before); !errors.Is(err, sessiongate.ErrNoSession) {
+			t.Errorf("%s: the old token: %v", what, err)
 		}
-	})
-	if _, err := gate.TTL(ctx, before); !errors.Is(err, sessiongate.ErrNoSession) {
-		t.Errorf("the old token: %v", err)
 	}
 }
 
