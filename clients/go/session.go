@@ -181,7 +181,7 @@ func (s *Session) Delete(name string) {
 }
 
 // Take reads a value as Get does and deletes it at once, on the server too: of many requests one gets
-// it. For flash messages and one-time codes.
+// it. For flash messages and one-time codes. A value that does not fit is gone all the same.
 func (s *Session) Take(ctx context.Context, name string, v any) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

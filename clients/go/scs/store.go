@@ -123,6 +123,9 @@ func (s *store) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 
 func (s *store) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
 	ctx = context.WithoutCancel(ctx) // a visitor who goes away has changed his session all the same
+	if !expiry.After(time.Now()) {
+		return s.DeleteCtx(ctx, token)
+	}
 	document, err := readDocument(data)
 	if err != nil {
 		return err
