@@ -84,7 +84,10 @@ func TestAStoreFindsWhatWasCommitted(t *testing.T) {
 	noError(t, s.Commit("session_token", encoded(t, nil), time.Now().Add(time.Minute)))
 	noError(t, s.Commit("session_token", encoded(t, nil), time.Now()))
 	s.want(t, "session_token", nil)
-	noError(t, s.Commit("session_token", encoded(t, nil), time.Now().Add(time.Second)))
+	soon := time.Now().Add(time.Second)
+	data, err := codec{}.Encode(soon, nil)
+	noError(t, err)
+	noError(t, s.Commit("session_token", data, soon))
 	s.want(t, "session_token", map[string]interface{}{})
 	noError(t, lend.Wait(func() bool { _, found, _ := s.Find("session_token"); return !found }))
 }
