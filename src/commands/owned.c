@@ -8,23 +8,34 @@
 #include "token.h"
 #include "type.h"
 
-bool owned_open(struct owned *owned, struct call *call) {
+/* Opens the list's key, if the call's session can be in a list. False: there is no list in it. */
+static bool open_list(struct owned *owned, struct call *call) {
     *owned = (struct owned){.ctx = call->ctx};
     const struct session *session = call->session;
-    if (session->owner_len == 0) return true;
     struct bytes label = {session->owner, session->owner_len};
-    if (!owner_may_have(label, server_bytes(call_token(call)))) return true;
+    if (label.len == 0 || !owner_may_have(label, server_bytes(call_token(call)))) return false;
     owned->label = RedisModule_CreateString(call->ctx, label.at, label.len);
+    owned->reach = owned_reach(&session->times, type_expires_at(call->key));
     owned->key = RedisModule_OpenKey(call->ctx, owned->label, REDISMODULE_READ | REDISMODULE_WRITE);
-    if (owner_of(owned->key)) return true;
-    bool is_free = RedisModule_KeyType(owned->key) == REDISMODULE_KEYTYPE_EMPTY;
-    enum error error = is_free && slots_exist()
-                           ? slots_serve_both(call->ctx, call_token(call), owned->label)
-                           : ERROR_NONE;
-    if (is_free && error == ERROR_NONE) return true;
-    owned_close(
-        owned); /* where the name holds something else, the session goes on without a list */
-    return !is_free || call_error(call, error == ERROR_NO_SLOT ? ERROR_TRY_AGAIN : error);
+    return owner_of(owned->key);
+}
+
+/* Where the name of the list holds something else, the session goes on without one. */
+bool owned_open(struct owned *owned, struct call *call) {
+    if (open_list(owned, call) || !owned->label) return true;
+    if (RedisModule_KeyType(owned->key) != REDISMODULE_KEYTYPE_EMPTY) {
+        owned_close(owned);
+        return true;
+    }
+    if (!slots_exist()) return true;
+    enum error error = slots_serve_both(call->ctx, call_token(call), owned->label);
+    if (error == ERROR_NONE) return true;
+    owned_close(owned);
+    return call_error(call, error == ERROR_NO_SLOT ? ERROR_TRY_AGAIN : error);
+}
+
+void owned_open_to_end(struct owned *owned, struct call *call) {
+    if (!open_list(owned, call)) owned_close(owned);
 }
 
 /* The longest life that anything here can have, for a session whose expiry was taken away by hand.
@@ -85,7 +96,7 @@ static struct owner *list_of(struct owned *owned) {
 }
 
 void owned_moved(struct owned *owned, RedisModuleString *token, RedisModuleString *successor,
-                 const struct session_times *times, long long expire_at, long long reach) {
+                 const struct session_times *times, long long expire_at) {
     if (!owned->label) return;
     struct owner *owner = list_of(owned);
     const char *name = server_bytes(successor).at;
@@ -93,7 +104,7 @@ void owned_moved(struct owned *owned, RedisModuleString *token, RedisModuleStrin
     tokenlist_replace(&owner->tokens, server_bytes(token).at, name);
     long long life = type_expires_at(owned->key), now_reaches = owned_reach(times, expire_at);
     /* It may have been this session that the list had to live for, and it needs less now. */
-    bool may_shrink = now_reaches < reach && life <= reach;
+    bool may_shrink = now_reaches < owned->reach && life <= owned->reach;
     if (life == TYPE_NO_EXPIRY || may_shrink)
         set_life(owned, owned_life(owned->ctx, server_bytes(owned->label), &owner->tokens));
     else if (expire_at == TYPE_NO_EXPIRY || expire_at > life)
@@ -103,16 +114,16 @@ void owned_moved(struct owned *owned, RedisModuleString *token, RedisModuleStrin
 }
 
 void owned_keep(struct owned *owned, RedisModuleString *token, const struct session_times *times,
-                long long expire_at, long long reach) {
-    owned_moved(owned, token, token, times, expire_at, reach);
+                long long expire_at) {
+    owned_moved(owned, token, token, times, expire_at);
 }
 
-void owned_gone(struct owned *owned, RedisModuleString *token, long long reach) {
+void owned_gone(struct owned *owned, RedisModuleString *token) {
     struct owner *owner = owned->label ? owner_of(owned->key) : NULL;
     if (!owner) return;
     tokenlist_remove(&owner->tokens, server_bytes(token).at);
     long long life = type_expires_at(owned->key);
-    if (owner->tokens.len == 0 || life <= reach)
+    if (owner->tokens.len == 0 || life <= owned->reach)
         life = owned_settle(owned->ctx, server_bytes(owned->label), owned->key);
     owned->change = (struct effects_list){owned->label, life};
 }

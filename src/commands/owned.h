@@ -1,8 +1,7 @@
 /*
  * owned.h - what a change of a session's life means for the list of its owner, if it has one.
  *
- *     owned_open -> the session is changed -> owned_keep, owned_moved or owned_gone -> effect ->
- * owned_close
+ *     owned_open -> change of the session -> owned_keep, _moved or _gone -> effect -> owned_close
  *
  * A session never outlives its list, or else "all sessions of this owner are ended" would miss it.
  * So that not each refresh writes two keys, the list lives up to one ttl longer than it must. One
@@ -19,6 +18,7 @@ struct owned {
     RedisModuleCtx *ctx;
     RedisModuleString *label; /* NULL: there is no list to keep */
     RedisModuleKey *key;      /* the list's, opened for writing; it may hold nothing */
+    long long reach;          /* owned_reach of the session as it was */
     struct effects_list change;
 };
 
@@ -26,17 +26,19 @@ struct owned {
  * another node while the slot moves; call->error says so. */
 __attribute__((warn_unused_result)) bool owned_open(struct owned *owned, struct call *call);
 
-/* The session has these times now, and `reach` was its owned_reach before. The list has it, and
- * lives as long. */
+/* The same for a session that ends: a list that is not here need not be found. */
+void owned_open_to_end(struct owned *owned, struct call *call);
+
+/* The session has these times now. The list has it, and lives as long. */
 void owned_keep(struct owned *owned, RedisModuleString *token, const struct session_times *times,
-                long long expire_at, long long reach);
+                long long expire_at);
 
 /* The same, and it has moved to another token. */
 void owned_moved(struct owned *owned, RedisModuleString *token, RedisModuleString *successor,
-                 const struct session_times *times, long long expire_at, long long reach);
+                 const struct session_times *times, long long expire_at);
 
-/* The session, whose owned_reach that was, is ended. */
-void owned_gone(struct owned *owned, RedisModuleString *token, long long reach);
+/* The session is ended. */
+void owned_gone(struct owned *owned, RedisModuleString *token);
 
 /* Closes the list, and tells those who watch it when it was changed. */
 void owned_close(struct owned *owned);

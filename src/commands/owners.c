@@ -62,21 +62,24 @@ static bool check_keep(struct call *call, RedisModuleString **argv, int argc, st
     return open_kept(call, label, argv[4]);
 }
 
-/* Ends what was found, but the session to keep (or NULL): returns how many that were. */
+/* Ends what was found, but the session to keep (or NULL), and closes the list: listeners may be
+ * modules that delete it. Returns how many sessions it ended. */
 static size_t end_found(RedisModuleCtx *ctx, RedisModuleString *label, RedisModuleKey *key,
                         const struct members *members, RedisModuleString *kept) {
     struct owner *owner = owner_of(key);
     struct leavers leavers = leavers_of(members, members->mine_len, kept);
     bool is_lost = kept && !(owner && tokenlist_has(&owner->tokens, server_bytes(kept).at));
-    if (leavers.len > 0 || is_lost) {
+    bool changes = leavers.len > 0 || is_lost;
+    if (changes) {
         if (!owner) owner = owner_create(key);
         leavers_end(ctx, server_bytes(label), owner, &leavers);
         if (is_lost) tokenlist_add(&owner->tokens, server_bytes(kept).at);
         struct effects_list list = {label, owned_settle(ctx, server_bytes(label), key)};
         effects_oend(ctx, list, kept, (struct strings){leavers.at, leavers.len});
-        if (server_signals_explicitly()) RedisModule_SignalModifiedKey(ctx, label);
-        leavers_tell(ctx, &leavers);
     }
+    RedisModule_CloseKey(key);
+    if (changes && server_signals_explicitly()) RedisModule_SignalModifiedKey(ctx, label);
+    leavers_tell(ctx, &leavers);
     leavers_free(&leavers);
     return leavers.ended;
 }
@@ -95,8 +98,9 @@ int cmd_oend(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         RedisModuleString *kept = argc == 5 ? call_token(&call) : NULL;
         size_t ended = end_found(ctx, argv[2], key, &members, kept);
         RedisModule_ReplyWithLongLong(ctx, (long long)ended);
+    } else {
+        RedisModule_CloseKey(key);
     }
     members_free(ctx, &members);
-    RedisModule_CloseKey(key);
     return good ? call_end(&call) : call_refuse(&call);
 }

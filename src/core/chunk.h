@@ -1,8 +1,8 @@
 /*
  * chunk.h - a session as bytes, for files: one or more chunks.
  *
- *     first chunk    created_ms  deadline_ms  ttl  payloads [ owner_len  owner ] | entry | entry |
- * ... a further one  entry | entry | ...
+ *     first chunk    created_ms deadline_ms ttl payloads [owner_len owner] | entry | entry | ...
+ *     a further one  entry | entry | ...
  *
  * The head's four are numbers as those of an entry (entry.h); `payloads` says how many are in all
  * chunks together, and 2^25 is added to it where the session has an owner, whose label follows. A

@@ -1,22 +1,23 @@
 /*
  * token.h - tokens: made, and verified.
  *
- *     v1.3aKq9xZtB07LmPdW.5d41402abc4b2a76b9719d911017c592ae1f...          84 bytes
+ *     v1.3aKq9xZtB07LmPdW.29e3793852110380a17bd3162afc7653cf4e...          84 bytes
  *     -- ---------------- ------------------------------------
  *     |  id: 16           signature: 64
  *     |                   lower-case hex of HMAC-SHA256(sign_key, id)
  *     version
  *
- *     v2.3aKq9xZtB07LmPdWm4Rs8Q.5d41402abc4b2a76b9719d911017c592x7K        61 bytes
+ *     v2.3aKq9xZtB07LmPdWm4Rs8Q.a89582b83061166735ec423cb838ffa5x7K        61 bytes
  *     -- ---------------------- -----------------------------------
  *     |  id: 22                 signature: 32                   pad: 3
  *     |                         lower-case hex of the first 16 bytes of
  *     version                   HMAC-SHA256(sign_key, "v2." + id)
  *
- * Each character of an id is drawn uniformly from a-zA-Z0-9: 95 bits in v1, 131 bits in v2. The
- * pad, of the same characters, is not signed: it puts a token into a hash slot. With another pad a
- * token is the name of another key, and so finds nothing. What is signed is 16 bytes without a dot
- * in v1 and 25 bytes with one in v2: the signature of one is never the signature of the other.
+ * Both are signed with the key "my-secret-sign-key". Each character of an id is drawn uniformly
+ * from a-zA-Z0-9: 95 bits in v1, 131 bits in v2. The pad, of the same characters, is not signed: it
+ * puts a token into a hash slot. With another pad a token is the name of another key, and so finds
+ * nothing. What is signed is 16 bytes without a dot in v1 and 25 bytes with one in v2: the
+ * signature of one is never the signature of the other.
  */
 #ifndef SESSIONGATE_TOKEN_H
 #define SESSIONGATE_TOKEN_H

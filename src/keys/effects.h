@@ -4,10 +4,12 @@
  *     START, ADOPT       SGREPLAY.START <token> <expire_at> <ttl>
  *                            [<created> <deadline> [<name> <data> ...]]
  *     PSET, PMSET        SGREPLAY.PSET <token> <name> <data> [<name> <data> ...]
- *       by an alias      SGREPLAY.PSETVIA <token> <count> <alias> ... <name> <data> [<name> <data>
- * ...] PDEL, PPOP         SGREPLAY.PDEL <token> <name> [<alias> ...] EXPIRE SGREPLAY.EXPIRE <token>
- * <expire_at> <ttl> [<alias> ...] TOUCH              SGREPLAY.TOUCH <token> <expire_at> [<alias>
- * ...] ROTATE             SGREPLAY.ROTATE <token> <successor> <expire_at> <deadline> <ttl>
+ *       by an alias      SGREPLAY.PSETVIA <token> <count> <alias> ...
+ *                            <name> <data> [<name> <data> ...]
+ *     PDEL, PPOP         SGREPLAY.PDEL <token> <name> [<alias> ...]
+ *     EXPIRE             SGREPLAY.EXPIRE <token> <expire_at> <ttl> [<alias> ...]
+ *     TOUCH              SGREPLAY.TOUCH <token> <expire_at> [<alias> ...]
+ *     ROTATE             SGREPLAY.ROTATE <token> <successor> <expire_at> <deadline> <ttl>
  *                            <alias_expire_at> [<alias> ...]
  *     EXPIRE 0, END      SGREPLAY.END <token> [<token> ...]
  *     a rewritten AOF    SGREPLAY.ALIAS <token> <successor>

@@ -101,7 +101,7 @@ static size_t mem_usage(const void *value) {
     return sizeof *owner + owner->tokens.len * sizeof *owner->tokens.packed;
 }
 
-static void digest(RedisModuleDigest *digest, void *value) {
+static void digest_value(RedisModuleDigest *digest, void *value) {
     const struct tokenlist *tokens = &((struct owner *)value)->tokens;
     RedisModule_DigestAddStringBuffer(digest, (const char *)tokens->packed,
                                       tokens->len * sizeof *tokens->packed);
@@ -115,13 +115,13 @@ static void *copy_of(const struct owner *owner) {
     return copy;
 }
 
-static void *copy(RedisModuleString *from, RedisModuleString *to, const void *value) {
+static void *copy_value(RedisModuleString *from, RedisModuleString *to, const void *value) {
     (void)from;
     (void)to;
     return copy_of(value);
 }
 
-static int defrag(RedisModuleDefragCtx *ctx, RedisModuleString *key, void **value) {
+static int defrag_value(RedisModuleDefragCtx *ctx, RedisModuleString *key, void **value) {
     (void)key;
     void *moved = RedisModule_DefragAlloc(ctx, *value);
     if (moved) *value = moved;

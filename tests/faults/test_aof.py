@@ -2,6 +2,7 @@
 
 import pytest
 
+from features import signed_v2
 from harness import KEY, Wire, end, error_code, expire, pdel, pget, pset, signed, start, wait_for
 
 
@@ -100,10 +101,12 @@ def test_a_transaction_cut_at_any_byte_is_whole_or_absent(make_server):
 # Forged ------------------------------------------------------------------------------------------
 
 TOKEN, OTHER = signed(KEY, b"ForgedForgedForg"), signed(KEY, b"OtherOtherOtherO")
+V2 = signed_v2(KEY)
 LARGE = b"x" * 10_000_000
-INTERNAL = START, PSET, PDEL, EXPIRE, TOUCH, END, SIGNAL, ROTATE, ALIAS = [
-    b"SGREPLAY." + name for name in (b"START", b"PSET", b"PDEL", b"EXPIRE", b"TOUCH", b"END",
-                                     b"SIGNAL", b"ROTATE", b"ALIAS")]
+INTERNAL = (START, PSET, PSETVIA, PDEL, EXPIRE, TOUCH, END, ROTATE, ALIAS, OSTART, OEXPIRE, OROTATE,
+            OEND, OWNER) = [b"SGREPLAY." + name for name in (
+                b"START", b"PSET", b"PSETVIA", b"PDEL", b"EXPIRE", b"TOUCH", b"END", b"ROTATE",
+                b"ALIAS", b"OSTART", b"OEXPIRE", b"OROTATE", b"OEND", b"OWNER")]
 NUMBERS = (b"-1", b"-9223372036854775808", b"1", b"9223372036854775807", b"9" * 30, b"soon", b"",
            b"9" * 10_000_000)
 
@@ -118,8 +121,20 @@ HOSTILE = {
     "too few arguments": [started()[:-1], (PSET, TOKEN, b"n"), (EXPIRE, TOKEN, b"0"),
                           (ROTATE, TOKEN, OTHER, b"0", b"0", b"0")],
     "too many arguments": [(*started(), b"n"), (PSET, TOKEN, b"n", b"d", b"n"),
-                           (PDEL, TOKEN, b"n", b"n"), (EXPIRE, TOKEN, b"0", b"0", b"0"),
-                           (TOUCH, TOKEN, b"0", b"0"), (ALIAS, TOKEN, OTHER, OTHER)],
+                           (ALIAS, TOKEN, OTHER, OTHER), (OWNER, b"owner", OTHER, OTHER)],
+    "counts of more than there is": [(PSETVIA, TOKEN, b"2", OTHER, b"n", b"d"),
+                                     (PSETVIA, TOKEN, b"9" * 19, OTHER, b"n", b"d"),
+                                     (OSTART, TOKEN, b"owner", *[b"9" * 18] * 5, b"2", OTHER)],
+    "owners' lists of what is no v2 token": [
+        (OSTART, TOKEN, b"owner", *[b"9" * 13] * 5, b"1", OTHER), (OWNER, b"owner", b"x"),
+        (OEXPIRE, TOKEN, b"owner", *[b"9" * 13] * 3), (OEND, b"owner", b"0", b"x", b"y"),
+        (OROTATE, TOKEN, OTHER, b"owner", *[b"9" * 13] * 5)],
+    "an owner that is a session, a string, the token": [
+        started(), (OSTART, OTHER, TOKEN, *[b"9" * 13] * 5, b"0"), (b"SET", b"owner", b"s"),
+        (OEXPIRE, OTHER, b"owner", *[b"9" * 13] * 3), (OWNER, b"owner", V2),
+        (OSTART, V2, V2, *[b"9" * 13] * 5, b"0"), (OEND, V2, b"0", V2, V2)],
+    "an owner without a label, and one of 10 MB": [
+        (OSTART, V2, b"", *[b"9" * 13] * 5, b"0"), (OSTART, V2, LARGE, *[b"9" * 13] * 5, b"0")],
     "an empty name": [started(), (PSET, TOKEN, b"", b"d"), (PDEL, TOKEN, b"")],
     "no data": [started(), (PSET, TOKEN, b"n", b"")],
     "an empty name at the start": [(*started(), b"", b"d", b"n", b"")],
@@ -131,7 +146,7 @@ HOSTILE = {
     "data of 10 MB": [(PSET, TOKEN, b"n", LARGE)],
     "an empty token": [started(b""), (PSET, b"", b"n", b"d"), (PDEL, b"", b"n"),
                        (EXPIRE, b"", b"0", b"0"), (TOUCH, b"", b"1"), (END, b"", TOKEN),
-                       (SIGNAL, b""), (ALIAS, b"", TOKEN),
+                       (ALIAS, b"", TOKEN),
                        (ROTATE, TOKEN, b"", b"0", b"0", b"0", b"60")],
     "a token of 10 MB": [started(LARGE), (PSET, LARGE, b"n", b"d"), (ALIAS, TOKEN, LARGE),
                          (ROTATE, TOKEN, LARGE, b"0", b"0", b"0", b"9223372036854775807")],

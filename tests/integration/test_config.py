@@ -16,6 +16,7 @@ NUMBERS = {
     "max-payload-name": (200, 1_000, 65_535),
     "max-payload-size": (8_000_000, 1_000, 536_870_912),
     "max-payloads": (16_777_216, 3, 16_777_216),
+    "max-owner-sessions": (1_000, 3, 10_000),
 }
 OTHER = {**{name: str(other) for name, (_, other, _) in NUMBERS.items()}, "token-format": "v2"}
 DEFAULT = {**{name: str(default) for name, (default, *_) in NUMBERS.items()}, "token-format": "v1"}

@@ -241,7 +241,7 @@ def test_the_readme_lists_the_events():
     section = README[README.index("\n## Keyspace events\n"):README.index("\n## Counters\n")]
     listed = {name for row in re.findall(r"^\| (.*) \|", section, re.M)
               for name in re.findall(r"`sessiongate\.(\w+)`", row)}
-    assert listed == {*CHANGES, "start", "adopt", "rotate"}
+    assert listed == {*CHANGES, "start", "adopt", "rotate", "ostart"}
 
 
 def test_the_subscription_of_the_readme_hears_of_starts_and_expiries(server, r):

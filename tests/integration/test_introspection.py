@@ -7,11 +7,11 @@ import re
 
 import pytest
 
-from features import payloads
+from features import payloads, sg
 from harness import KEY, TOP, Stream, Wire, pset, signed, start
 
 README = (TOP / "README.md").read_text()
-INTERNAL = re.compile(r"SGREPLAY\..*|SESSIONGATE\.PROBE")
+INTERNAL = re.compile(r"SGREPLAY\..*|SESSIONGATE\.PROBE(READ)?")
 
 # name: arity, flags besides those that all have, ACL categories, what happens to the token's key.
 # RO: reads it. RW: reads or changes it. RM: removes it. Behind that, what is done with the
@@ -33,6 +33,9 @@ COMMANDS = {
     "TOUCH": (-3, "write fast", "RW update"),
     "ROTATE": (-3, "write denyoom fast", "RW update"),
     "END": (3, "write fast", "RM delete"),
+    "OSTART": (-4, "write denyoom fast", "RW update"),
+    "OLIST": (3, "readonly", "RO access"),
+    "OEND": (-3, "write", "RW delete"),
 }
 SECRET = {"skip_monitor", "skip_slowlog", "skip_commandlog"}  # the names of Redis and of Valkey 8.1
 
@@ -182,7 +185,7 @@ def test_the_internal_commands_say_that_they_are(wire):
 # What the commands do ----------------------------------------------------------------------------
 
 VALUES = {"sign_key": KEY, "ttl": 50, "max_ttl": 60, "new_sign_key": b"another", "grace": 9,
-          "minage": 0, "count": 1, "payload_name": b"n", "payload_data": b"d"}
+          "minage": 0, "count": 1, "limit": 2, "payload_name": b"n", "payload_data": b"d"}
 
 
 def words_of(argument, token):
@@ -197,7 +200,7 @@ def words_of(argument, token):
     elif kind == "pure-token":
         return [[argument["token"]]]
     else:
-        assert (kind == "key") == (argument["name"] == "token")
+        assert (kind == "key") == (argument["name"] in ("token", "owner")) or "token" in argument
         value = token if kind == "key" else VALUES[argument["name"]]
         assert isinstance(value, int) == (kind == "integer")
         ways = [[value]]
@@ -223,10 +226,14 @@ def calls_of(about, token):
 
 
 def fresh(r, command):
-    """A token that the command can be called with; of a session with a payload, but for ADOPT."""
+    """A key that the command can be called with: a token, of a session with a payload but for ADOPT;
+    or an owner, of the session that VALUES has the token of."""
     r.flushall()
     if command == "ADOPT":
         return signed()
+    if command in ("OSTART", "OLIST", "OEND"):
+        VALUES["token"] = sg(r, "OSTART", b"an owner", 1000)
+        return b"an owner"
     token = start(r, KEY, 1000)
     pset(r, token, b"n", b"d")
     return token
@@ -252,7 +259,7 @@ def test_the_arity_is_the_number_of_words_that_a_call_needs(r, wire, known, comm
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_getkeys_tells_the_token_and_what_is_done_with_it(r, wire, known, command):
+def test_getkeys_tells_the_key_and_what_is_done_with_it(r, wire, known, command):
     token, key = fresh(r, command), COMMANDS[command][2]
     for call in calls_of(known[command], token):
         call = ["SESSIONGATE." + command, *call]
@@ -280,12 +287,12 @@ def test_a_command_does_with_its_key_what_its_flags_tell(server, r, wire, known,
     if "insert" in key:
         assert len(after) == len(before) + 1
     if "update" in key:
-        assert len(after) == len(before) and after != before
-    if "RM" in key:
+        assert len(after) == len(before) + (command == "OSTART") and after != before
+    if "RM" in key or command == "OEND":
         assert after == {}
     elif "delete" in key:
         assert payloads(r, token) == {}
-    if command not in ("TTL", "INFO"):  # these are marked as the server's own TTL is
+    if command not in ("TTL", "INFO", "OLIST"):  # these are marked as the server's own TTL is
         assert (strings(answer) in ("d", ["d"], {"n": "d"})) == ("access" in key)
 
 

@@ -16,7 +16,7 @@ import types
 import pytest
 
 from application import Application, newest
-from features import ALL
+from features import ALL, sg
 from harness import (KEY, TOP, Port, Stream, Wire, error_code, is_token, pset, signature, signed,
                      start, wait_for)
 
@@ -153,8 +153,18 @@ def test_a_section_lists_the_errors_that_its_command_answers(r):
     sections = re.findall(r"^### SESSIONGATE\.(\w+)\n.*?^- Errors: (.*?)\n\n", README, re.M | re.S)
     listed = {name: set(re.findall(r"`([A-Z]+)`", errors.replace("the usual ones", usual)))
               for name, errors in sections}
-    assert set(listed) == {"START", *ON_TOKEN}
+    assert set(listed) == {"START", *ON_TOKEN, *ON_OWNER}
     assert listed.pop("START") == {"ERR", "NOSLOT", "CLUSTERDOWN"}
+    living, missing = (sg(r, "OSTART", owner, 60) for owner in ("a", "b"))
+    r.set("string", "x")
+    for name, rest in ON_OWNER.items():
+        calls = [(b"", "a", *rest), (KEY, "", *rest), (KEY, "string", *rest), (KEY, "a", *rest)]
+        if name == "OEND":
+            calls += [(KEY, "a", "KEEP", token) for token in ("x", missing)]
+            calls += [(b"another", "a", "KEEP", living)]
+        seen = {error_code(r.execute_command, "SESSIONGATE." + name, *call) for call in calls}
+        in_clusters = {"TRYAGAIN", "CLUSTERDOWN"} if name == "OSTART" else {"TRYAGAIN"}
+        assert listed.pop(name) == (seen - {None}) | in_clusters, name
     for name, errors in listed.items():
         living, absent, string = start(r), signed(), signed(id=b"0123456789abcdef")
         r.set(string, "x")
@@ -171,7 +181,7 @@ def test_the_table_of_effects_is_that_of_the_source():
     source = (TOP / "src" / "keys" / "effects.h").read_text()
     comment = source[:source.index("Times are in unix ms")]
     comment = re.sub(r"\n \* {10,}(?=\[|<)", " ", comment)  # a long effect goes on in the next line
-    effects = set(re.findall(r"^ \*     (\S.*?)  +(\S.*)$", comment, re.M))
+    effects = set(re.findall(r"^ \*     +(\S.*?)  +(\S.*)$", comment, re.M))
     section = README[README.index("\n## Persistence"):README.index("\n## Clusters")]
     assert set(re.findall(r"^\| (.*) \| `(.*)` \|$", section, re.M)) == effects
     assert len(effects) >= 8
@@ -320,6 +330,7 @@ def test_a_change_of_the_sign_key_logs_nobody_out(r, application):
 # Users -------------------------------------------------------------------------------------------
 
 ON_TOKEN = {"ADOPT": (60,), **ALL}  # and START, which has no token
+ON_OWNER = {"OSTART": (60,), "OLIST": (), "OEND": ()}
 WRITES = {"START", "ADOPT", "PSET", "PMSET", "PDEL", "PPOP", "EXPIRE", "TOUCH", "ROTATE", "END"}
 READS = {"PGET", "PMGET", "PGETALL", "TTL", "INFO"}
 MAY = {"application": WRITES | READS, "reader": READS, "operator": set(), "monitoring": set()}

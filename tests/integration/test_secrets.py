@@ -49,12 +49,20 @@ def every_call(sign_key, other_key, token, ended):
     yield ("ROTATE", sign_key, token, b"NEWKEY", b"")
     yield ("ROTATE", sign_key, token, b"NEWKEY", other_key, b"GRACE", b"x")
     yield ("TOUCH", sign_key, token, b"MINAGE", b"x")
+    yield ("OSTART", sign_key, b"owner", 60)
+    yield ("OSTART", sign_key, b"owner", 60, b"LIMIT", 1, b"PAYLOADS", 1, b"n", b"d")
+    yield ("OSTART", sign_key, b"", 60)
+    yield ("OLIST", sign_key, b"owner")
+    yield ("OLIST", other_key, b"owner")
+    yield ("OEND", sign_key, b"owner", b"KEEP", token)
+    yield ("OEND", sign_key, b"owner", b"KEEP", sign_key)
+    yield ("OEND", sign_key, b"owner")
 
 
 def test_all_commands_are_called_here(r):
     commands = r.execute_command("COMMAND LIST", "FILTERBY", "MODULE", "sessiongate")
     assert {name.upper().decode() for name in commands if not is_internal(name)} == {
-        "SESSIONGATE." + name for name in ("START", *ON_A_TOKEN)}
+        "SESSIONGATE." + name for name in ("START", *ON_A_TOKEN, "OSTART", "OLIST", "OEND")}
 
 
 def make_every_call(server, sign_key, other_key):

@@ -70,7 +70,7 @@ def test_info_tells_what_is_known_of_a_session(r):
     assert before <= about["created"] <= after
     assert 95_000 < about.pop("ttl") <= 100_000
     assert about == {"created": about["created"], "idle": 100_000, "payloads": 2, "bytes": 1009,
-                     "deadline": about["created"] + 500_000}
+                     "deadline": about["created"] + 500_000, "owner": None}
 
 
 def test_info_counts_payloads_and_their_bytes(r):
@@ -95,12 +95,13 @@ def test_info_counts_payloads_and_their_bytes(r):
 def test_info_is_a_map_in_resp3_and_a_flat_array_in_resp2(server, r):
     token = start(r, KEY, LARGEST_TTL)
     call = ("SESSIONGATE.INFO", KEY, token)
-    names = [b"created", b"ttl", b"idle", b"deadline", b"payloads", b"bytes"]
+    names = [b"created", b"ttl", b"idle", b"deadline", b"payloads", b"bytes", b"owner"]
     with server.wire(2) as two, server.wire(3) as three:
         flat, map = two.call(*call), three.call(*call)
     assert isinstance(flat, list) and flat[::2] == names
     assert isinstance(map, dict) and list(map) == names
-    assert all(isinstance(value, int) for value in map.values())
+    assert map[b"owner"] is None
+    assert all(isinstance(map[name], int) for name in names[:-1])
     assert {**pairs(flat), b"ttl": 0} == {**map, b"ttl": 0}
 
 
