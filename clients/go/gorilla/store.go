@@ -45,9 +45,15 @@ func NewStore(gate *sessiongate.Gate) *Store {
 	}
 }
 
-// loadedKey is the key in Values of what was loaded: a *sessiongate.Session, the error why it was not,
-// or legacy. Values are the one place that goes wherever the session goes.
+// loadedKey is the key in Values of what was loaded: a *loaded, the error why it was not, or legacy.
+// Values are the one place that goes wherever the session goes.
 type loadedKey struct{}
+
+// loaded is a session of SessionGate.
+type loaded struct {
+	session *sessiongate.Session
+	seen    map[string]bool // the payloads that the application has in Values
+}
 
 // legacy marks a session of the store Legacy.
 type legacy struct{}
@@ -55,8 +61,10 @@ type legacy struct{}
 // Of returns the session below a session of this store: for Rotate, Login and End. Call Save
 // afterwards, which sets the cookie. nil: it is no session of this store, or its Values were cleared.
 func Of(session *sessions.Session) *sessiongate.Session {
-	loaded, _ := session.Values[loadedKey{}].(*sessiongate.Session)
-	return loaded
+	if l, ok := session.Values[loadedKey{}].(*loaded); ok {
+		return l.session
+	}
+	return nil
 }
 
 // Get returns the session of that name, the same one for the whole request.
@@ -85,53 +93,65 @@ func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 			return former, nil
 		}
 	}
-	loaded, err := s.gate.Session(r.Context(), token)
+	stored, err := s.gate.Session(r.Context(), token)
 	if err != nil {
 		session.Values[loadedKey{}] = err
 		return session, err
 	}
-	session.Values[loadedKey{}] = loaded
-	session.ID = loaded.Token()
-	session.IsNew = loaded.IsNew()
-	for _, payload := range loaded.Names() {
-		data, _ := loaded.Bytes(payload)
-		if key, value, err := decode(payload, data); err == nil { // a broken one hides no other
-			session.Values[key] = value
+	session.ID = stored.Token()
+	session.IsNew = stored.IsNew()
+	session.Values = entries(stored)
+	return session, nil
+}
+
+// entries are the values of a session, with what was loaded among them. A payload that cannot be read
+// hides no other.
+func entries(stored *sessiongate.Session) map[any]any {
+	all, seen := map[any]any{}, map[string]bool{}
+	for _, name := range stored.Names() {
+		data, _ := stored.Bytes(name)
+		if key, value, err := decode(name, data); err == nil {
+			all[key] = value
+			seen[name] = true
 		}
 	}
-	return session, nil
+	all[loadedKey{}] = &loaded{stored, seen}
+	return all
 }
 
 // Save stores what was changed, in one round trip at most, and sets the cookie. A session without
 // values is ended, and its cookie deleted.
 func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.Session) error {
 	ctx := context.WithoutCancel(r.Context()) // a visitor who goes away has changed his session all the same
-	switch loaded := session.Values[loadedKey{}].(type) {
+	switch mark := session.Values[loadedKey{}].(type) {
 	case error:
-		return loaded
+		return mark
 	case legacy:
 		delete(session.Values, loadedKey{}) // which it would store
-		defer func() { session.Values[loadedKey{}] = loaded }()
+		defer func() { session.Values[loadedKey{}] = mark }()
 		return s.Legacy.Save(r, w, session)
-	}
-	stored := Of(session)
-	if stored == nil { // Values were cleared, or the session was not made by New
-		var err error
-		if stored, err = s.gate.Session(ctx, session.ID); err != nil {
+	case nil: // Values were cleared, or the session was not made by New
+		if _, ok := s.gate.Verify(session.ID); !ok && session.ID != "" && s.Legacy != nil {
+			return s.Legacy.Save(r, w, session)
+		}
+		stored, err := s.gate.Session(ctx, session.ID)
+		if err != nil {
 			return err
 		}
 		if session.ID != "" && stored.IsNew() {
 			return &sessiongate.Error{Command: "Save", Err: sessiongate.ErrNoSession}
 		}
-		session.Values[loadedKey{}] = stored
+		session.Values[loadedKey{}] = entries(stored)[loadedKey{}]
 	}
+	held := session.Values[loadedKey{}].(*loaded)
+	stored := held.session
 	options := *session.Options
 	if options.MaxAge < 0 {
 		if err := stored.End(ctx); err != nil {
 			return err
 		}
 	} else {
-		if err := change(stored, session.Values); err != nil {
+		if err := held.change(session.Values); err != nil {
 			return err
 		}
 		if err := stored.SaveOrEnd(ctx); err != nil {
@@ -150,9 +170,9 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 	return nil
 }
 
-// change makes a session hold these values. Of what it holds it takes away only what the
-// application could see.
-func change(stored *sessiongate.Session, entries map[any]any) error {
+// change makes the session hold these values. Of what it holds it takes away only what the
+// application could see: neither what cannot be read, nor what another request has added.
+func (l *loaded) change(entries map[any]any) error {
 	names := make(map[string]bool, len(entries))
 	for key, value := range entries {
 		if _, ok := key.(loadedKey); ok {
@@ -163,22 +183,19 @@ func change(stored *sessiongate.Session, entries map[any]any) error {
 			return err
 		}
 		names[name] = true
-		if before, ok := stored.Bytes(name); ok && values.Same(before, data, value) {
+		if before, ok := l.session.Bytes(name); ok && values.Same(before, data, value) {
 			continue
 		}
-		if err := stored.SetBytes(name, data); err != nil {
+		if err := l.session.SetBytes(name, data); err != nil {
 			return err
 		}
 	}
-	for _, name := range stored.Names() {
-		if names[name] {
-			continue
-		}
-		data, _ := stored.Bytes(name)
-		if _, _, err := decode(name, data); err == nil {
-			stored.Delete(name)
+	for name := range l.seen {
+		if !names[name] {
+			l.session.Delete(name)
 		}
 	}
+	l.seen = names
 	return nil
 }
 

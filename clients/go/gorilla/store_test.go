@@ -301,11 +301,12 @@ func TestALoginThroughTheSessionBelow(t *testing.T) {
 		var before string
 		after := visit(t, store, cookie, func(s *sessions.Session) {
 			before = s.ID
+			visit(t, store, cookie, func(other *sessions.Session) { other.Values["late"] = true })
 			noError(t, login(Of(s)))
 			s.Values["user"] = "ada"
 		})
 		visit(t, store, after, func(s *sessions.Session) {
-			if s.ID == before || s.Values["cart"] != 3 || s.Values["user"] != "ada" {
+			if s.ID == before || s.Values["cart"] != 3 || s.Values["user"] != "ada" || s.Values["late"] != true {
 				t.Errorf("%s: %v", what, s.Values)
 			}
 		})
@@ -363,6 +364,17 @@ func TestSessionsOfTheFormerStoreLiveOut(t *testing.T) {
 			t.Errorf("saved in the former store: %v", s.Values)
 		}
 	})
+	directory := sessions.NewFilesystemStore(t.TempDir(), []byte("the former store's secret key"))
+	directory.Options.MaxAge = 3600
+	filed := visit(t, directory, "", func(s *sessions.Session) { s.Values["a"] = 1 })
+	store.Legacy = directory
+	visit(t, store, filed, func(s *sessions.Session) { s.Values = map[any]any{"b": 2} }) // as gin's Clear does
+	visit(t, directory, filed, func(s *sessions.Session) {
+		if !reflect.DeepEqual(s.Values, map[any]any{"b": 2}) {
+			t.Errorf("cleared in the former store: %v", s.Values)
+		}
+	})
+	store.Legacy = former
 	gone := visit(t, store, changed, func(s *sessions.Session) { s.Options.MaxAge = -1 })
 	if !strings.Contains(gone, "Max-Age=0") {
 		t.Errorf("it did not end: %q", gone)
