@@ -78,8 +78,8 @@ __attribute__((warn_unused_result)) bool call_open(struct call *call, RedisModul
  * token takes the first alone. */
 __attribute__((warn_unused_result)) bool call_begin(struct call *call, RedisModuleCtx *ctx,
                                                     RedisModuleString **argv);
-__attribute__((warn_unused_result)) bool call_open_token(struct call *call,
-                                                         RedisModuleString *arg, int mode);
+__attribute__((warn_unused_result)) bool call_open_token(struct call *call, RedisModuleString *arg,
+                                                         int mode);
 
 /* Notes the error; false, so that a check can return it. */
 bool call_error(struct call *call, enum error error);

@@ -24,7 +24,7 @@ long long lifetime_cut(long long expire_at, long long deadline_ms) {
 /* Ends the session of a call that was checked, and the aliases that led to it. */
 static int end_session(struct call *call) {
     struct owned owned;
-    if (!owned_open(&owned, call)) return call_refuse(call);
+    owned_open_to_end(&owned, call);
     if (!call_change(call)) {
         owned_close(&owned);
         return call_refuse(call);
@@ -34,7 +34,7 @@ static int end_session(struct call *call) {
     owned_gone(&owned, call_token(call));
     struct strings names = {call->names, call->names_len};
     if (owned.change.owner)
-        effects_oend(call->ctx, owned.change, NULL, names);
+        effects_oend(call->ctx, owned.change, NULL, names, (struct strings){0});
     else
         effects_end(call->ctx, names);
     owned_close(&owned);
