@@ -41,7 +41,8 @@ def in_file(values):
 def test_the_parameters_have_the_defaults_and_bounds_of_the_table(server):
     assert parameters(server) == DEFAULT
     rows = {name: (limit, most) for limit, name, most in re.findall(
-        r"^\| .* \| ([^|]*) \| `([a-z-]+)` \| ([^|]*) \|$", section("docs/operations.md", "Limits"), re.M)}
+        r"^\| .* \| ([^|]*) \| `([a-z-]+)` \| ([^|]*) \|$",
+        section("docs/operations.md", "Limits"), re.M)}
     assert set(rows) == set(DEFAULT)
     for name, (default, _, largest) in NUMBERS.items():
         limit, most = rows[name]

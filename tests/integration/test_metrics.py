@@ -97,7 +97,8 @@ def expressions():
 
 
 def test_the_dashboard_asks_for_each_metric_that_is_exported_and_for_no_other(server):
-    asked = {f'{name}{{key="{key}"}}' if key else name for expression in expressions() for name, key in
+    asked = {f'{name}{{key="{key}"}}' if key else name
+             for expression in expressions() for name, key in
              re.findall(r'(\w+)\{(?:key="(\w+)",)?instance=~"\$instance"\}', expression)}
     with exported(server) as metrics:
         names = {re.sub(r'\{.*?(key="\w+").*\}', r"{\1}", name) for name in metrics()
