@@ -3,8 +3,10 @@
     sg            any command of SessionGate, by the second word of its name, with a sign key
     info          the answer of INFO as a dict
     payloads      the answer of PGETALL as a dict
-    signed_v2, is_v2
+    signed_v2, is_v2, steered
                   tokens of the second form, made and verified here
+    ostart, olist, oend
+                  the commands on the sessions of an owner
     ALL           each of the commands that take a token, with arguments that it accepts
     Observers     all that hears of a change of a session
 """
@@ -12,11 +14,16 @@
 import contextlib
 import hashlib
 import hmac
+import itertools
 import re
+import string
+
+from redis.crc import key_slot
 
 from harness import KEY, Stream
 
 OTHER_KEY = b"another application's sign key"
+OWNER = b"owner:42"
 
 
 def sg(client, command, *arguments, sign_key=KEY):
@@ -46,6 +53,27 @@ def is_v2(token, sign_key=KEY):
     """Whether the token has the form v2.<id>.<signature><pad> and is signed with the key."""
     form = re.fullmatch(rb"v2\.([a-zA-Z0-9]{22})\.[0-9a-f]{32}([a-zA-Z0-9]{3})", token)
     return form is not None and token == signed_v2(sign_key, form[1], form[2])
+
+
+def steered(label, sign_key=KEY, id=b"abcdefghijklmnopqrstuv"):
+    """The v2 token of this id in the slot of that label, as ROTATE or OSTART could have made it."""
+    for pad in itertools.product(string.ascii_letters + string.digits, repeat=3):
+        token = signed_v2(sign_key, id, "".join(pad).encode())
+        if key_slot(token) == key_slot(label):
+            return token
+    raise AssertionError(f"no pad leads to the slot of {label}")
+
+
+def ostart(client, ttl=60, *options, owner=OWNER, sign_key=KEY):
+    return sg(client, "OSTART", owner, ttl, *options, sign_key=sign_key)
+
+
+def olist(client, owner=OWNER, sign_key=KEY):
+    return sg(client, "OLIST", owner, sign_key=sign_key)
+
+
+def oend(client, *keep, owner=OWNER, sign_key=KEY):
+    return sg(client, "OEND", owner, *keep, sign_key=sign_key)
 
 
 # For the commands on payloads a payload n must be there.

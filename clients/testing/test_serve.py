@@ -30,8 +30,9 @@ class Serving:
 
     def end(self):
         self.process.stdin.close()
-        assert self.process.wait(30) == 0
+        status = self.process.wait(30)
         self.process.stdout.close()
+        assert status == 0
 
 
 @pytest.fixture
@@ -43,8 +44,7 @@ def serve():
         return made[-1]
     yield make
     for serving in made:
-        if serving.process.poll() is None:
-            serving.end()
+        serving.end()
 
 
 def runs(pid):

@@ -34,7 +34,7 @@ static int end_session(struct call *call) {
     owned_gone(&owned, call_token(call));
     struct strings names = {call->names, call->names_len};
     if (owned.change.owner)
-        effects_oend(call->ctx, owned.change, NULL, names);
+        effects_oend(call->ctx, owned.change, NULL, names, (struct strings){0});
     else
         effects_end(call->ctx, names);
     owned_close(&owned);

@@ -79,32 +79,35 @@ void members_free(RedisModuleCtx *ctx, struct members *members) {
 
 struct leavers leavers_of(const struct members *members, size_t most,
                           const RedisModuleString *kept) {
-    struct leavers leavers = {0};
-    leavers.at = memory.alloc((members->mine_len + members->dead_len) * sizeof *leavers.at);
-    for (size_t i = 0; i < members->mine_len && leavers.ended < most; i++) {
+    struct leavers leavers = {.dead = {members->dead, members->dead_len}};
+    struct strings *ended = &leavers.ended;
+    ended->at = memory.alloc(members->mine_len * sizeof *ended->at);
+    for (size_t i = 0; i < members->mine_len && ended->len < most; i++) {
         RedisModuleString *token = members->mine[i].token;
         bool is_kept = kept && RedisModule_StringCompare(token, (RedisModuleString *)kept) == 0;
-        if (!is_kept) leavers.at[leavers.ended++] = token;
+        if (!is_kept) ended->at[ended->len++] = token;
     }
-    leavers.len = leavers.ended;
-    for (size_t i = 0; i < members->dead_len; i++) leavers.at[leavers.len++] = members->dead[i];
     return leavers;
 }
 
 void leavers_free(struct leavers *leavers) {
-    memory.free(leavers->at);
+    memory.free(leavers->ended.at);
+}
+
+static void take_from(struct owner *owner, struct strings tokens) {
+    for (size_t i = 0; i < tokens.len; i++)
+        tokenlist_remove(&owner->tokens, server_bytes(tokens.at[i]).at);
 }
 
 void leavers_end(RedisModuleCtx *ctx, struct bytes label, struct owner *owner,
                  const struct leavers *leavers) {
-    for (size_t i = 0; i < leavers->len; i++) {
-        if (i < leavers->ended) owner_end(ctx, label, leavers->at[i]);
-        tokenlist_remove(&owner->tokens, server_bytes(leavers->at[i]).at);
-    }
-    stats.sessions_ended += leavers->ended;
+    for (size_t i = 0; i < leavers->ended.len; i++) owner_end(ctx, label, leavers->ended.at[i]);
+    take_from(owner, leavers->ended);
+    take_from(owner, leavers->dead);
+    stats.sessions_ended += leavers->ended.len;
 }
 
 void leavers_tell(RedisModuleCtx *ctx, const struct leavers *leavers) {
-    for (size_t i = 0; i < leavers->ended; i++)
-        call_key_changed(ctx, leavers->at[i], "sessiongate.end");
+    for (size_t i = 0; i < leavers->ended.len; i++)
+        call_key_changed(ctx, leavers->ended.at[i], "sessiongate.end");
 }

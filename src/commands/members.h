@@ -29,11 +29,9 @@ __attribute__((warn_unused_result)) bool members_find(struct call *call, RedisMo
 
 void members_free(RedisModuleCtx *ctx, struct members *members);
 
-/* Tokens that leave the list: of `ended` sessions first, then the dead ones; they are the members'.
- */
+/* Tokens that leave the list: of sessions that end, and dead ones; they are the members'. */
 struct leavers {
-    RedisModuleString **at;
-    size_t len, ended;
+    struct strings ended, dead;
 };
 
 /* The oldest of mine, at most so many, but not the one that is kept (or NULL), and all that are

@@ -17,28 +17,28 @@ static RedisModuleString *next_argument(struct rest *rest) {
     return *rest->argv++;
 }
 
-static bool read_number(struct call *call, struct rest *rest, long long min, long long max,
-                        enum error error, long long *value) {
+static bool read_whole_number(struct call *call, struct rest *rest, long long min, long long max,
+                              enum error error, long long *value) {
     RedisModuleString *arg = next_argument(rest);
     if (!arg) return call_error(call, ERROR_SYNTAX);
     return call_check_number(call, arg, min, max, error, value);
 }
 
 static bool read_max_ttl(struct call *call, struct rest *rest, struct options *options) {
-    return read_number(call, rest, 1, config.max_ttl, ERROR_MAX_TTL, &options->max_ttl);
+    return read_whole_number(call, rest, 1, config.max_ttl, ERROR_MAX_TTL, &options->max_ttl);
 }
 
 static bool read_ttl(struct call *call, struct rest *rest, struct options *options) {
-    return read_number(call, rest, 1, config.max_ttl, ERROR_NEW_TTL, &options->ttl);
+    return read_whole_number(call, rest, 1, config.max_ttl, ERROR_NEW_TTL, &options->ttl);
 }
 
 static bool read_grace(struct call *call, struct rest *rest, struct options *options) {
-    return read_number(call, rest, 0, CALL_GRACE_MAX, ERROR_GRACE, &options->grace);
+    return read_whole_number(call, rest, 0, CALL_GRACE_MAX, ERROR_GRACE, &options->grace);
 }
 
 static bool read_limit(struct call *call, struct rest *rest, struct options *options) {
-    return read_number(call, rest, 1, CONFIG_OWNER_SESSIONS_MAX, ERROR_OWNER_LIMIT,
-                       &options->limit);
+    return read_whole_number(call, rest, 1, CONFIG_OWNER_SESSIONS_MAX, ERROR_OWNER_LIMIT,
+                             &options->limit);
 }
 
 static bool read_new_key(struct call *call, struct rest *rest, struct options *options) {

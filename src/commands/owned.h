@@ -50,11 +50,9 @@ void owned_close(struct owned *owned);
 /* Until when a list lives for a session's sake: as long as it, and up to a ttl longer. */
 long long owned_reach(const struct session_times *times, long long expire_at);
 
-/* Until when a list has to live for all of its sessions' sake. */
-long long owned_life(RedisModuleCtx *ctx, struct bytes label, const struct tokenlist *tokens);
-
 /* Ends a change of the list under an opened key: gives it the life that its sessions need, or
- * deletes it if it has no token. Returns its time of expiry. */
-long long owned_settle(RedisModuleCtx *ctx, struct bytes label, RedisModuleKey *key);
+ * deletes it if it has no token. Its life stays as it is while the slot moves and some of its
+ * sessions may be on the other node. Returns its time of expiry. */
+long long owned_settle(RedisModuleCtx *ctx, RedisModuleString *label, RedisModuleKey *key);
 
 #endif

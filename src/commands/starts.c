@@ -158,12 +158,12 @@ static void join_owner(struct call *call, RedisModuleString *label, RedisModuleK
     tokenlist_add(&owner->tokens, server_bytes(token).at);
     const struct session_times *times = &type_session(key)->times;
     long long expire_at = type_expires_at(key), life = type_expires_at(list);
-    if (life == TYPE_NO_EXPIRY || leavers->ended > 0)
-        life = owned_settle(call->ctx, server_bytes(label), list);
+    if (life == TYPE_NO_EXPIRY || leavers->ended.len > 0)
+        life = owned_settle(call->ctx, label, list);
     else if (expire_at > life)
         type_expire_at(list, life = owned_reach(times, expire_at));
     effects_ostart(call->ctx, token, (struct effects_list){label, life}, expire_at, ttl_arg, times,
-                   (struct strings){leavers->at, leavers->len}, payloads_of(options));
+                   leavers->ended, leavers->dead, payloads_of(options));
 }
 
 /* Makes the session under its token, which nobody else has, and ends those that it pushes out. It
@@ -192,9 +192,12 @@ static bool start_owned(struct call *call, RedisModuleString *label, RedisModule
 }
 
 /* The list is looked through where somebody may have to go: for LIMIT, for the bound of all, and
- * now and then for tokens that are dead. */
-static bool must_look(const struct owner *owner, const struct options *options) {
-    return options->limit > 0 || owner->tokens.len >= owner->prune_at ||
+ * now and then for tokens that are dead; and where it lost its life by hand, which is found anew.
+ */
+static bool must_look(RedisModuleKey *list, const struct owner *owner,
+                      const struct options *options) {
+    return options->limit > 0 || type_expires_at(list) == TYPE_NO_EXPIRY ||
+           owner->tokens.len >= owner->prune_at ||
            owner->tokens.len >= (size_t)config.max_owner_sessions;
 }
 
@@ -211,7 +214,7 @@ static bool start_in_list(struct call *call, RedisModuleString *label, RedisModu
     if (error != ERROR_NONE)
         return call_error(call, error == ERROR_NO_SLOT ? ERROR_TRY_AGAIN : error);
     struct members members = {0};
-    bool looks = owner && must_look(owner, options);
+    bool looks = owner && must_look(list, owner, options);
     bool good = !looks || members_find(call, label, &owner->tokens, true, &members);
     if (good && looks) owner->prune_at = owner_prune_at(members.mine_len + members.others);
     good = good && start_owned(call, label, list, token, ttl_arg, ttl, &members, options);

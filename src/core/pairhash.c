@@ -12,8 +12,8 @@
  *     len 40:   |---- block 0 ----|---- block 1 ----|
  *                                         |---- block 2 ----|
  *
- * For two different inputs x and y and any number c, the nh of x less that of y is c with a chance of
- * 2^-64 at most, over the words k:
+ * For two different inputs x and y and any number c, the nh of x less that of y is c with a chance
+ * of 2^-64 at most, over the words k:
  *
  * Lemma. For a != a' and any b, b', c at most one word k has a * (b + k) - a' * (b' + k) = c
  * modulo 2^128. Let j be (b + k), which is as uniform as k, and d the word (b' - b): then (b' + k)

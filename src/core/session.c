@@ -150,7 +150,7 @@ size_t session_entry_bytes(const struct session *session) {
 }
 
 size_t session_memory(const struct session *session) {
-    return sizeof *session +
+    return sizeof *session + session->owner_len +
            (is_packed(session) ? session->packed.len : table_memory(session->spilled.table));
 }
 

@@ -122,18 +122,20 @@ void effects_end(RedisModuleCtx *ctx, struct strings tokens) {
 
 void effects_ostart(RedisModuleCtx *ctx, RedisModuleString *token, struct effects_list list,
                     long long expire_at, RedisModuleString *ttl, const struct session_times *times,
-                    struct strings ended, struct strings payloads) {
-    was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_OSTART, "sslsllllvv", token, list.owner,
-                                        expire_at, ttl, CREATED(times), DEADLINE(times),
-                                        list.expire_at, (long long)ended.len, ended.at, ended.len,
-                                        payloads.at, payloads.len));
+                    struct strings ended, struct strings dead, struct strings payloads) {
+    was_sent(ctx,
+             RedisModule_Replicate(ctx, REPLAY_OSTART, "sslslllllvvv", token, list.owner, expire_at,
+                                   ttl, CREATED(times), DEADLINE(times), list.expire_at,
+                                   (long long)ended.len, (long long)dead.len, ended.at, ended.len,
+                                   dead.at, dead.len, payloads.at, payloads.len));
 }
 
 void effects_oend(RedisModuleCtx *ctx, struct effects_list list, RedisModuleString *kept,
-                  struct strings ended) {
+                  struct strings ended, struct strings dead) {
     struct bytes name = kept ? server_bytes(kept) : (struct bytes){"", 0};
-    was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_OEND, "slbv", list.owner, list.expire_at,
-                                        name.at, name.len, ended.at, ended.len));
+    was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_OEND, "slblvv", list.owner, list.expire_at,
+                                        name.at, name.len, (long long)ended.len, ended.at,
+                                        ended.len, dead.at, dead.len));
 }
 
 /* The first command of a session that is rewritten: it with its first payload, if it has one. */
@@ -141,9 +143,9 @@ static void rewrite_start(RedisModuleIO *aof, RedisModuleString *token,
                           const struct session *session, const struct payload *first) {
     const struct session_times *times = &session->times;
     if (session->owner_len > 0)
-        RedisModule_EmitAOF(aof, REPLAY_OSTART, "sbllllll", token, session->owner,
+        RedisModule_EmitAOF(aof, REPLAY_OSTART, "sblllllll", token, session->owner,
                             (size_t)session->owner_len, 0LL, TTL(times), CREATED(times),
-                            DEADLINE(times), 0LL, 0LL);
+                            DEADLINE(times), 0LL, 0LL, 0LL);
     else if (!first)
         RedisModule_EmitAOF(aof, REPLAY_START, "sllll", token, 0LL, TTL(times), CREATED(times),
                             DEADLINE(times));

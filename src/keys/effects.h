@@ -17,12 +17,14 @@
  * and of a session that has an owner, where the owner's list changes too,
  *
  *     OSTART             SGREPLAY.OSTART <token> <owner> <expire_at> <ttl> <created> <deadline>
- *                            <list_expire_at> <count> [<ended> ...] [<name> <data> ...]
+ *                            <list_expire_at> <count> <count> [<ended> ...] [<dead> ...]
+ *                            [<name> <data> ...]
  *     EXPIRE, TOUCH      SGREPLAY.OEXPIRE <token> <owner> <expire_at> <ttl> <list_expire_at>
  *                            [<alias> ...]
  *     ROTATE             SGREPLAY.OROTATE <token> <successor> <owner> <expire_at> <deadline> <ttl>
  *                            <alias_expire_at> <list_expire_at> [<alias> ...]
- *     OEND, END          SGREPLAY.OEND <owner> <list_expire_at> <kept> [<ended> ...]
+ *     OEND, END          SGREPLAY.OEND <owner> <list_expire_at> <kept> <count> [<ended> ...]
+ *                            [<dead> ...]
  *     a rewritten AOF    SGREPLAY.OWNER <owner> <token>
  *
  * Times are in unix ms, the ttl in seconds; 0 means none, as in session.h and type.h. The aliases
@@ -30,8 +32,9 @@
  * they stay, but clients that cached what they read through them are told.
  *
  * An <owner> is a label. Its list has the token from then on, and expires at <list_expire_at>. The
- * <ended> leave it, and are deleted if they are sessions that name the owner, or aliases; the
- * <kept> is put back into it, where that is not empty. A list without tokens is deleted.
+ * <ended>, <count> of them, leave it and are deleted: sessions, and aliases that END came through.
+ * The <dead> only leave it: whatever is under their names now is not the owner's. The <kept> is put
+ * back into it, where that is not empty. A list without tokens is deleted.
  *
  * Effects are absolute, carry no sign key, and are sent after the change was made. A call sends
  * one: the server wraps two in MULTI and EXEC, and then refuses them where it would not refuse one.
@@ -91,11 +94,11 @@ void effects_rotate(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleSt
 void effects_end(RedisModuleCtx *ctx, struct strings tokens);
 void effects_ostart(RedisModuleCtx *ctx, RedisModuleString *token, struct effects_list list,
                     long long expire_at, RedisModuleString *ttl, const struct session_times *times,
-                    struct strings ended, struct strings payloads);
+                    struct strings ended, struct strings dead, struct strings payloads);
 
 /* kept: NULL for none. */
 void effects_oend(RedisModuleCtx *ctx, struct effects_list list, RedisModuleString *kept,
-                  struct strings ended);
+                  struct strings ended, struct strings dead);
 
 /* A whole session, alias or owner as effects, for an AOF that is rewritten and for Valkey's atomic
  * slot migration. The server itself adds the expiry. */

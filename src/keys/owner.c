@@ -8,7 +8,6 @@
  */
 #include "owner.h"
 
-#include "alias.h"
 #include "effects.h"
 #include "memory.h"
 #include "methods.h"
@@ -55,12 +54,11 @@ uint32_t owner_prune_at(size_t living) {
 
 bool owner_end(RedisModuleCtx *ctx, struct bytes label, RedisModuleString *token) {
     RedisModuleKey *key = RedisModule_OpenKey(ctx, token, REDISMODULE_READ | REDISMODULE_WRITE);
-    bool is_session = owner_is_named(type_session(key), label);
-    bool is_ours = is_session || alias_of(key);
+    bool is_ours = owner_is_named(type_session(key), label);
     if (is_ours) type_remove(key);
     RedisModule_CloseKey(key);
     if (is_ours && server_signals_explicitly()) RedisModule_SignalModifiedKey(ctx, token);
-    return is_session;
+    return is_ours;
 }
 
 static void free_value(void *value) {
@@ -156,7 +154,8 @@ static void unlink_value(RedisModuleString *key, const void *value) {
 }
 
 /* Ends the sessions of a list that is gone, by one effect. */
-static void end_all(RedisModuleCtx *ctx, RedisModuleString *label, const struct tokenlist *tokens) {
+static void end_orphans(RedisModuleCtx *ctx, RedisModuleString *label,
+                        const struct tokenlist *tokens) {
     RedisModuleString **ended = memory.alloc(tokens->len * sizeof(RedisModuleString *));
     size_t ended_len = 0;
     char token[TOKEN_V2_LEN];
@@ -170,8 +169,8 @@ static void end_all(RedisModuleCtx *ctx, RedisModuleString *label, const struct 
             RedisModule_FreeString(ctx, name);
     }
     if (ended_len > 0) {
-        effects_oend(ctx, (struct effects_list){label, 0}, NULL,
-                     (struct strings){ended, ended_len});
+        effects_oend(ctx, (struct effects_list){label, 0}, NULL, (struct strings){ended, ended_len},
+                     (struct strings){0});
         stats.tokens_evicted += ended_len;
     }
     for (size_t i = 0; i < ended_len; i++) RedisModule_FreeString(ctx, ended[i]);
@@ -183,7 +182,7 @@ static int on_evicted(RedisModuleCtx *ctx, int type, const char *event, RedisMod
     (void)event;
     if (!unlinked.label || RedisModule_StringCompare(unlinked.label, key) != 0)
         return REDISMODULE_OK;
-    end_all(ctx, key, &unlinked.owner->tokens);
+    end_orphans(ctx, key, &unlinked.owner->tokens);
     forget_unlinked();
     return REDISMODULE_OK;
 }

@@ -130,13 +130,10 @@ static void put_into_list(RedisModuleCtx *ctx, RedisModuleString *label, RedisMo
     close_list(ctx, key, label, expire_at);
 }
 
-/* Takes tokens out of the list, and ends what they are of the owner's. */
-static void end_all(RedisModuleCtx *ctx, RedisModuleString *label, struct owner *owner,
-                    RedisModuleString **tokens, int tokens_len) {
-    for (int i = 0; i < tokens_len; i++) {
+static void take_from_list(struct owner *owner, RedisModuleString **tokens, int tokens_len) {
+    for (int i = 0; i < tokens_len && owner; i++) {
         struct bytes token = server_bytes(tokens[i]);
-        owner_end(ctx, server_bytes(label), tokens[i]);
-        if (owner && is_v2(token)) tokenlist_remove(&owner->tokens, token.at);
+        if (is_v2(token)) tokenlist_remove(&owner->tokens, token.at);
     }
 }
 
@@ -168,18 +165,31 @@ int replay_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return reply_done_with(ctx, key, argv, 0, 0);
 }
 
+/* Deletes the sessions and the aliases of these names. */
+static void remove_all(RedisModuleCtx *ctx, RedisModuleString **names, int names_len) {
+    for (int i = 0; i < names_len; i++) {
+        RedisModuleKey *key = open_key(ctx, names[i]);
+        if (type_session(key) || alias_of(key)) type_remove(key);
+        RedisModule_CloseKey(key);
+        signal_change(ctx, names[i]);
+    }
+}
+
 /* A rewritten AOF has no time of expiry here, and the list by itself. */
 int replay_ostart(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (was_refused(ctx, argc >= 9 && number_of(argv[8]) <= argc - 9)) return REDISMODULE_OK;
-    int ended = (int)number_of(argv[8]);
+    bool fits = argc >= 10 && number_of(argv[8]) <= argc - 10 &&
+                number_of(argv[9]) <= argc - 10 - number_of(argv[8]);
+    if (was_refused(ctx, fits)) return REDISMODULE_OK;
+    int ended = (int)number_of(argv[8]), leavers = ended + (int)number_of(argv[9]);
+    remove_all(ctx, argv + 10, ended);
     RedisModuleKey *key = open_key(ctx, argv[1]);
     struct session_times times = {number_of(argv[5]), number_of(argv[6]), ttl_of(argv[4])};
     struct session *session = type_create(key, times, label_of(argv[2]));
-    put_all(session, argv + 9 + ended, argc - 9 - ended);
+    put_all(session, argv + 10 + leavers, argc - 10 - leavers);
     type_expire_at(key, number_of(argv[3]));
     if (number_of(argv[7]) > 0) {
         RedisModuleKey *list = open_key(ctx, argv[2]);
-        end_all(ctx, argv[2], list_under(list), argv + 9, ended);
+        take_from_list(list_under(list), argv + 10, leavers);
         RedisModule_CloseKey(list);
         put_into_list(ctx, argv[2], NULL, argv[1], number_of(argv[7]));
     }
@@ -243,16 +253,6 @@ int replay_touch(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return reply_done_with(ctx, key, argv, argc, 3);
 }
 
-/* Deletes the sessions and the aliases of these names. */
-static void remove_all(RedisModuleCtx *ctx, RedisModuleString **names, int names_len) {
-    for (int i = 0; i < names_len; i++) {
-        RedisModuleKey *key = open_key(ctx, names[i]);
-        if (type_session(key) || alias_of(key)) type_remove(key);
-        RedisModule_CloseKey(key);
-        signal_change(ctx, names[i]);
-    }
-}
-
 int replay_end(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (was_refused(ctx, argc >= 2)) return REDISMODULE_OK;
     remove_all(ctx, argv + 1, argc - 1);
@@ -260,11 +260,12 @@ int replay_end(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 }
 
 int replay_oend(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (was_refused(ctx, argc >= 4)) return REDISMODULE_OK;
+    if (was_refused(ctx, argc >= 5 && number_of(argv[4]) <= argc - 5)) return REDISMODULE_OK;
+    remove_all(ctx, argv + 5, (int)number_of(argv[4]));
     RedisModuleKey *key = open_key(ctx, argv[1]);
     struct bytes kept = server_bytes(argv[3]);
     struct owner *owner = is_v2(kept) ? list_under(key) : owner_of(key);
-    end_all(ctx, argv[1], owner, argv + 4, argc - 4);
+    take_from_list(owner, argv + 5, argc - 5);
     if (owner && is_v2(kept)) tokenlist_add(&owner->tokens, kept.at);
     close_list(ctx, key, argv[1], number_of(argv[2]));
     return reply_done(ctx);
@@ -272,8 +273,8 @@ int replay_oend(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 
 /* Moves the session under argv[1], if there is one, to argv[2]; times holds expire_at, deadline,
  * ttl and alias_expire_at. The aliases from argv[first] on are deleted. */
-static void move_session(RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
-                         RedisModuleString **times, int first) {
+static void move_replayed(RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
+                          RedisModuleString **times, int first) {
     remove_all(ctx, argv + first, argc - first);
     RedisModuleKey *from = open_key(ctx, argv[1]);
     if (type_session(from)) {
@@ -301,13 +302,13 @@ static bool are_two(RedisModuleString **names) {
 
 int replay_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (was_refused(ctx, argc >= 7 && are_two(argv + 1))) return REDISMODULE_OK;
-    move_session(ctx, argv, argc, argv + 3, 7);
+    move_replayed(ctx, argv, argc, argv + 3, 7);
     return reply_done(ctx);
 }
 
 int replay_orotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (was_refused(ctx, argc >= 9 && are_two(argv + 1))) return REDISMODULE_OK;
-    move_session(ctx, argv, argc, argv + 4, 9);
+    move_replayed(ctx, argv, argc, argv + 4, 9);
     put_into_list(ctx, argv[3], argv[1], argv[2], number_of(argv[8]));
     return reply_done(ctx);
 }

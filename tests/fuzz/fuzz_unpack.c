@@ -99,6 +99,7 @@ static void unpack_first(const uint8_t *input, size_t input_len) {
         require(payloads <= SESSION_PAYLOADS_MAX, "the payloads announced are in bounds");
         require(session->times.created_ms >= 0 && session->times.deadline_ms >= 0,
                 "times are not negative");
+        require(session->owner_len <= SESSION_OWNER_MAX, "a label has a lawful length");
     }
     session_free(session);
 }

@@ -23,10 +23,10 @@ def forged(token, successor):
     yield "SGREPLAY.TOUCH", token, later
     yield "SGREPLAY.END", token, successor
     yield "SGREPLAY.PSETVIA", token, 1, successor, b"n", b"d"
-    yield "SGREPLAY.OSTART", token, b"owner", later, 60, 1, later, later, 1, successor, b"n", b"d"
+    yield "SGREPLAY.OSTART", token, b"owner", later, 60, 1, later, later, 1, 0, successor
     yield "SGREPLAY.OEXPIRE", token, b"owner", later, 60, later, successor
     yield "SGREPLAY.OROTATE", token, successor, b"owner", later, 0, 60, 0, later, token
-    yield "SGREPLAY.OEND", b"owner", 0, token, successor
+    yield "SGREPLAY.OEND", b"owner", 0, token, 1, successor, token
     yield "SGREPLAY.OWNER", token, successor
     yield "SGREPLAY.ALIAS", token, successor
     yield "SESSIONGATE.PROBE", token

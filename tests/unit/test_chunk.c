@@ -159,6 +159,79 @@ static void a_head_with_a_number_out_of_bounds_is_refused(void **state) {
     assert_false(IS_HEAD("\0\0\0\x81\x80\x80\x8"));
 }
 
+/* What files hold: these bytes never change. */
+static const uint8_t published_owned[] = "\1\2\3"
+                                         "\x81\x80\x80\x10"
+                                         "\3o:\0"
+                                         "\1\1nd";
+#define OWNED_LEN (sizeof published_owned - 1)
+#define OWNED_HEAD_LEN (OWNED_LEN - 4)
+
+static void the_owner_of_a_session_stands_behind_the_numbers_of_its_head(void **state) {
+    (void)state;
+    struct session *session = session_own(session_create(), "o:", 3);
+    session->times = (struct session_times){1, 2, 3};
+    put_text(session, "n", "d");
+    assert_packs_to(chunk_pack_first, session, published_owned, OWNED_LEN);
+
+    struct session *copy = session_create();
+    uint32_t payloads;
+    const uint8_t *chunk = fence_before_end(fence, published_owned, OWNED_LEN);
+    assert_true(chunk_unpack_first(&copy, chunk, OWNED_LEN, &payloads));
+    assert_int_equal(payloads, 1);
+    assert_true(session_is_of(copy, "o:", 3));
+    assert_int_equal(copy->times.ttl, 3);
+    assert_same_payloads(session, copy);
+    session_free(session);
+    session_free(copy);
+}
+
+static void an_owner_with_the_longest_label_and_many_payloads_packs_and_unpacks(void **state) {
+    (void)state;
+    char label[SESSION_OWNER_MAX];
+    for (size_t i = 0; i < sizeof label; i++) label[i] = (char)i;
+    struct session *session = session_own(session_create(), label, sizeof label);
+    for (uint32_t n = 0; n < 20000; n++) session_put(session, &n, sizeof n, "data", 4);
+    struct session_cursor cursor = {0};
+    uint8_t *buffer = NULL;
+    size_t capacity = 0, len = chunk_pack_first(session, &cursor, &buffer, &capacity);
+    struct session *copy = session_create();
+    uint32_t payloads;
+    assert_true(chunk_unpack_first(&copy, buffer, len, &payloads));
+    assert_int_equal(payloads, 20000);
+    assert_true(session_is_of(copy, label, sizeof label));
+    while ((len = chunk_pack(session, &cursor, &buffer, &capacity)) > 0)
+        assert_true(chunk_unpack(copy, buffer, len));
+    assert_same_payloads(session, copy);
+    memory.free(buffer);
+    session_free(session);
+    session_free(copy);
+}
+
+static void a_first_chunk_with_an_owner_cut_anywhere_but_behind_its_head_is_refused(void **state) {
+    (void)state;
+    for (size_t len = 0; len < OWNED_LEN; len++)
+        assert_int_equal(is_head((const char *)published_owned, len), len == OWNED_HEAD_LEN);
+}
+
+static void an_owner_of_no_byte_of_too_many_or_past_the_end_is_refused(void **state) {
+    (void)state;
+#define OWNED_HEAD "\0\0\0\x80\x80\x80\x10"
+    char head[8 + 1 + SESSION_OWNER_MAX + 1] = OWNED_HEAD "\xc8\1"; /* of 200 bytes */
+    assert_true(is_head(head, 9 + 200));
+    assert_false(is_head(head, 9 + 199));
+    head[7] = (char)0xc9;
+    assert_false(is_head(head, 9 + 201));
+    assert_true(IS_HEAD(OWNED_HEAD "\1o"));
+    assert_false(IS_HEAD(OWNED_HEAD "\0"));
+    assert_false(IS_HEAD(OWNED_HEAD "\2o"));
+    assert_false(IS_HEAD(OWNED_HEAD));
+    assert_false(IS_HEAD(OWNED_HEAD "\xff\xff\xff\xff\xff\xff\xff\xff\x7fo"));
+    assert_false(IS_HEAD("\0\0\0\x81\x80\x80\x18\1o")); /* SESSION_PAYLOADS_MAX + 1 */
+    assert_true(IS_HEAD("\0\0\0\x80\x80\x80\x18\1o"));
+    assert_false(IS_HEAD("\0\0\0\x80\x80\x80\x20\1o")); /* the mark's neighbour */
+}
+
 static void a_number_of_more_bytes_than_it_needs_is_refused(void **state) {
     (void)state;
     assert_true(IS_HEAD("\x80\1\0\0\0"));
@@ -463,6 +536,10 @@ int main(void) {
         SESSION_TEST(a_session_without_payloads_is_a_head_alone),
         SESSION_TEST(a_first_chunk_cut_anywhere_but_behind_its_head_is_refused),
         SESSION_TEST(a_head_with_a_number_out_of_bounds_is_refused),
+        SESSION_TEST(the_owner_of_a_session_stands_behind_the_numbers_of_its_head),
+        SESSION_TEST(an_owner_with_the_longest_label_and_many_payloads_packs_and_unpacks),
+        SESSION_TEST(a_first_chunk_with_an_owner_cut_anywhere_but_behind_its_head_is_refused),
+        SESSION_TEST(an_owner_of_no_byte_of_too_many_or_past_the_end_is_refused),
         SESSION_TEST(a_number_of_more_bytes_than_it_needs_is_refused),
         SESSION_TEST(a_chunk_ends_with_the_payload_that_fills_it),
         SESSION_TEST(every_chunk_but_the_last_is_full_and_none_is_fuller),

@@ -514,6 +514,57 @@ static void random_operations_agree_with_a_model(void **state) {
     session_free(session);
 }
 
+static void a_new_session_is_nobodys_and_takes_48_bytes(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    assert_int_equal(session->owner_len, 0);
+    assert_false(session_is_of(session, "owner", 5));
+    assert_int_equal(session_memory(session), 48);
+    assert_int_equal(counted.bytes, 48);
+    session_free(session);
+}
+
+static void an_owner_takes_its_label_and_no_more(void **state) {
+    (void)state;
+    static const char label[SESSION_OWNER_MAX] = {0};
+    for (size_t len = 1; len <= sizeof label; len++) {
+        struct session *session = session_own(session_create(), label, len);
+        put_text(session, "name", "data");
+        assert_true(session_is_of(session, label, len));
+        assert_int_equal(session_memory(session), counted.bytes);
+        session_free(session);
+    }
+}
+
+static void a_session_is_of_the_whole_label_only(void **state) {
+    (void)state;
+    struct session *session = session_own(session_create(), "a\0b", 3);
+    assert_true(session_is_of(session, "a\0b", 3));
+    assert_false(session_is_of(session, "a\0c", 3));
+    assert_false(session_is_of(session, "a\0", 2));
+    assert_false(session_is_of(session, "a", 1));
+    assert_false(session_is_of(session, "", 0));
+    assert_false(session_is_of(session, "a\0bc", 4));
+    session_free(session);
+}
+
+static void
+an_owner_stays_whatever_becomes_of_the_payloads_in_copies_and_where_it_moves(void **state) {
+    (void)state;
+    struct session *session = session_own(session_create(), "owner:42", 8);
+    for (uint32_t n = 0; n < 40; n++) session_put(session, &n, sizeof n, "numbers", 1 + n % 7);
+    struct session *copy = session_copy(session);
+    assert_same_payloads(session, copy);
+    assert_true(session_is_of(copy, "owner:42", 8));
+    struct moves moves = {MOVE_ALL, 0};
+    copy = move_whole(copy, &moves);
+    assert_true(session_is_of(copy, "owner:42", 8));
+    for (uint32_t n = 0; n < 40; n++) session_delete(copy, &n, sizeof n);
+    assert_true(session_is_of(copy, "owner:42", 8));
+    session_free(copy);
+    session_free(session);
+}
+
 int main(void) {
 #define SESSION_TEST(test) cmocka_unit_test_teardown(test, nothing_is_left)
     const struct CMUnitTest tests[] = {
@@ -536,6 +587,10 @@ int main(void) {
         SESSION_TEST(a_session_can_be_moved_block_by_block),
         SESSION_TEST(a_new_session_knows_no_times_and_a_copy_those_of_its_origin),
         SESSION_TEST(moving_keeps_times_and_what_the_session_was_verified_for),
+        SESSION_TEST(a_new_session_is_nobodys_and_takes_48_bytes),
+        SESSION_TEST(an_owner_takes_its_label_and_no_more),
+        SESSION_TEST(a_session_is_of_the_whole_label_only),
+        SESSION_TEST(an_owner_stays_whatever_becomes_of_the_payloads_in_copies_and_where_it_moves),
         SESSION_TEST(random_operations_agree_with_a_model),
     };
     return cmocka_run_group_tests_name("session", tests, start_counting, NULL);

@@ -48,6 +48,46 @@ static void names_of_any_bytes_have_the_slot_of_their_crc16(void **state) {
     fence_free(fence);
 }
 
+/* The cluster specification's examples of hash tags, and what it says of each: the bytes that
+ * count.
+ */
+static void of_a_name_with_a_hash_tag_only_the_tag_counts(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *counts;
+    } examples[] = {
+        {"{user1000}.following", "user1000"},
+        {"{user1000}.followers", "user1000"},
+        {"foo{}{bar}", "foo{}{bar}"},
+        {"foo{{bar}}zap", "{bar"},
+        {"foo{bar}{zap}", "bar"},
+        {"{foo", "{foo"},
+        {"foo}{bar", "foo}{bar"},
+        {"}{x}", "x"},
+        {"{}", "{}"},
+        {"foo{x}", "x"},
+        {"owner:42", "owner:42"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
+        const char *name = examples[i].name, *counts = examples[i].counts;
+        assert_int_equal(slot_of_tagged(name, strlen(name)), slot_of(counts, strlen(counts)));
+    }
+    assert_int_equal(slot_of_tagged("{user1000}.following", 20), 3443); /* by CLUSTER KEYSLOT */
+}
+
+static void a_hash_tag_is_of_any_bytes_and_nothing_is_read_beyond_the_name(void **state) {
+    (void)state;
+    struct fence fence = fence_create(16);
+    assert_int_equal(slot_of_tagged("a\0{\0b}c", 7), slot_of("\0b", 2));
+    static const char name[] = "a{bc}d{";
+    for (size_t len = 0; len <= 7; len++) {
+        const char *cut = fence_before_end(fence, name, len);
+        assert_int_equal(slot_of_tagged(cut, len), len < 5 ? slot_of(name, len) : slot_of("bc", 2));
+    }
+    fence_free(fence);
+}
+
 /* Prefixes of every length up to a token's. */
 static void every_slot_can_be_reached_from_any_prefix(void **state) {
     (void)state;
@@ -76,6 +116,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_have_the_slots_that_a_server_gives_them),
         cmocka_unit_test(names_of_any_bytes_have_the_slot_of_their_crc16),
+        cmocka_unit_test(of_a_name_with_a_hash_tag_only_the_tag_counts),
+        cmocka_unit_test(a_hash_tag_is_of_any_bytes_and_nothing_is_read_beyond_the_name),
         cmocka_unit_test(every_slot_can_be_reached_from_any_prefix),
     };
     return cmocka_run_group_tests_name("slot", tests, NULL, NULL);

@@ -468,6 +468,34 @@ static void a_verification_that_is_remembered_reads_nothing_beyond_its_arguments
     fence_free(keys);
 }
 
+static void a_v2_token_unpacks_to_what_it_was_packed_from(void **state) {
+    (void)state;
+    struct fence packed = fence_create(TOKEN_PACKED_LEN), tokens = fence_create(TOKEN_V2_LEN);
+    uint8_t *bytes = packed.end - TOKEN_PACKED_LEN;
+    char *unpacked = (char *)tokens.end - TOKEN_V2_LEN;
+    for (int i = 0; i < 1000; i++) {
+        char token[TOKEN_MAX_LEN];
+        token_mint(token, TOKEN_V2, secret_signer(SIGN_KEY));
+        token_pack(bytes, token);
+        token_unpack(unpacked, bytes);
+        assert_memory_equal(unpacked, token, TOKEN_V2_LEN);
+    }
+    fence_free(packed);
+    fence_free(tokens);
+}
+
+static void what_was_packed_from_no_token_unpacks_to_none(void **state) {
+    (void)state;
+    uint8_t packed[TOKEN_PACKED_LEN] = {0};
+    char token[TOKEN_V2_LEN];
+    token_unpack(token, packed);
+    assert_false(token_has_form(token, sizeof token));
+    token_pack(packed, forms[1].example);
+    packed[TOKEN_PACKED_LEN - 1] = '.';
+    token_unpack(token, packed);
+    assert_false(token_has_form(token, sizeof token));
+}
+
 static int start(void **state) {
     (void)state;
     return secret_start() ? 0 : -1;
@@ -498,6 +526,8 @@ int main(void) {
         cmocka_unit_test(the_pair_that_verified_last_is_the_one_remembered),
         cmocka_unit_test(a_token_with_another_pad_is_another_pair),
         cmocka_unit_test(a_verification_that_is_remembered_reads_nothing_beyond_its_arguments),
+        cmocka_unit_test(a_v2_token_unpacks_to_what_it_was_packed_from),
+        cmocka_unit_test(what_was_packed_from_no_token_unpacks_to_none),
     };
     return cmocka_run_group_tests_name("token", tests, start, NULL);
 }
