@@ -1,4 +1,4 @@
-/** A store for koa-session, on Koa 2 and 3. */
+/** A store for koa-session, on Koa 3. */
 import { EventEmitter } from "node:events";
 import type { Access } from "./access.js";
 import { NoSession } from "./errors.js";
