@@ -1,4 +1,4 @@
-"""The README's application, run with any redis-py.
+"""The application of docs/commands.md, run with any redis-py.
 
     Application    its functions, each called in a process of a Python that has that redis-py
     newest         a Python with the newest redis-py of the registry

@@ -2,7 +2,7 @@
  * commands.c - the one table of commands, and how the server is told of it.
  *
  * COMMAND INFO, DOCS and GETKEYS, ACL categories and key permissions all come from here; the
- * README's reference is compared with it by a test.
+ * reference, docs/commands.md, is compared with it by a test.
  */
 #include "commands.h"
 

@@ -1,7 +1,7 @@
 /*
  * handlers.h - the handlers of the public commands, for the table in commands.c.
  *
- * Each replies exactly once and returns REDISMODULE_OK. What the commands mean is in the README.
+ * Each replies exactly once and returns REDISMODULE_OK. What the commands mean is in docs/commands.md.
  */
 #ifndef SESSIONGATE_HANDLERS_H
 #define SESSIONGATE_HANDLERS_H

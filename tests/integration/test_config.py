@@ -5,10 +5,9 @@ import re
 import pytest
 
 from features import info, payloads, sg
-from harness import (KEY, LARGEST_TTL, TOP, error_code, expire, is_token, pdel, pget, pset, signed,
+from harness import (KEY, LARGEST_TTL, error_code, expire, is_token, pdel, pget, pset, signed,
                      start, wait_for)
-
-README = (TOP / "README.md").read_text()
+from pages import section
 
 # name: default, another value, largest value
 NUMBERS = {
@@ -39,11 +38,11 @@ def in_file(values):
 
 # How they are set --------------------------------------------------------------------------------
 
-def test_the_parameters_have_the_defaults_and_bounds_of_the_readme(server):
+def test_the_parameters_have_the_defaults_and_bounds_of_the_table(server):
     assert parameters(server) == DEFAULT
-    section = README[README.index("\n## Limits\n"):README.index("\n### Parameters\n")]
     rows = {name: (limit, most) for limit, name, most in re.findall(
-        r"^\| .* \| ([^|]*) \| `([a-z-]+)` \| ([^|]*) \|$", section, re.M)}
+        r"^\| .* \| ([^|]*) \| `([a-z-]+)` \| ([^|]*) \|$",
+        section("docs/operations.md", "Limits"), re.M)}
     assert set(rows) == set(DEFAULT)
     for name, (default, _, largest) in NUMBERS.items():
         limit, most = rows[name]

@@ -6,9 +6,9 @@ import re
 import pytest
 
 from features import OTHER_KEY, pushes, sg
-from harness import KEY, TOP, end, expire, pset, signed, start, wait_for
+from harness import KEY, end, expire, pset, signed, start, wait_for
+from pages import section
 
-README = (TOP / "README.md").read_text()
 PREFIX = b"__keyspace@0__:"
 
 
@@ -237,16 +237,16 @@ def test_a_replica_publishes_the_servers_own_events_only(server, r, replica_of):
         assert heard() == []
 
 
-def test_the_readme_lists_the_events():
-    section = README[README.index("\n## Keyspace events\n"):README.index("\n## Counters\n")]
-    listed = {name for row in re.findall(r"^\| (.*) \|", section, re.M)
+def test_the_table_lists_the_events():
+    events = section("docs/operations.md", "Keyspace events")
+    listed = {name for row in re.findall(r"^\| (.*) \|", events, re.M)
               for name in re.findall(r"`sessiongate\.(\w+)`", row)}
     assert listed == {*CHANGES, "start", "adopt", "rotate", "ostart"}
 
 
-def test_the_subscription_of_the_readme_hears_of_starts_and_expiries(server, r):
-    section = README[README.index("\n## Keyspace events\n"):README.index("\n## Counters\n")]
-    lines = re.search(r"```sh\n(.*?)```", section, re.S)[1].splitlines()
+def test_the_subscription_of_the_page_hears_of_starts_and_expiries(server, r):
+    events = section("docs/operations.md", "Keyspace events")
+    lines = re.search(r"```sh\n(.*?)```", events, re.S)[1].splitlines()
     assert r.execute_command(*lines[0].split(" ")[1:]) == b"OK"
     with server.wire() as wire:
         patterns = re.findall(r"'(.*?)'", lines[1])

@@ -1,4 +1,4 @@
-"""INFO sessiongate: each counter counts what the README says, and nothing else."""
+"""INFO sessiongate: each counter counts what the table says, and nothing else."""
 
 import re
 
@@ -6,8 +6,8 @@ import pytest
 
 from features import OTHER_KEY, sg
 from harness import KEY, TOP, end, error_code, expire, pdel, pget, pset, signed, start, wait_for
+from pages import section
 
-README = (TOP / "README.md").read_text()
 TEXTS = ("version", "build")  # the fields that count nothing
 
 
@@ -47,9 +47,9 @@ def test_the_section_has_the_version_and_is_shown_where_modules_are(server, r):
         assert "sessiongate_sessions_live" in server.info(section)
 
 
-def test_the_readme_lists_the_fields_in_their_order(server):
-    section = README[README.index("\n## Counters\n"):README.index("\n## Security\n")]
-    listed = [name for cell in re.findall(r"^\| (`.*?) \|", section, re.M)
+def test_the_table_lists_the_fields_in_their_order(server):
+    table = section("docs/operations.md", "Counters")
+    listed = [name for cell in re.findall(r"^\| (`.*?) \|", table, re.M)
               for name in re.findall(r"`(\w+)`", cell)]
     assert listed == list(counters(server))
 

@@ -1,6 +1,6 @@
 """What the server tells of the commands: COMMAND INFO, DOCS, GETKEYS, GETKEYSANDFLAGS.
 
-It is compared with the README, and with what the commands do when they are called as told.
+It is compared with the pages, and with what the commands do when they are called as told.
 """
 
 import re
@@ -9,8 +9,8 @@ import pytest
 
 from features import payloads, sg
 from harness import KEY, TOP, Stream, Wire, pset, signed, start
+from pages import section, text
 
-README = (TOP / "README.md").read_text()
 INTERNAL = re.compile(r"SGREPLAY\..*|SESSIONGATE\.PROBE(READ)?")
 
 # name: arity, flags besides those that all have, ACL categories, what happens to the token's key.
@@ -71,7 +71,7 @@ def info(wire, command):
     return strings(wire.call("COMMAND", "INFO", "SESSIONGATE." + command)[0])
 
 
-# The README --------------------------------------------------------------------------------------
+# The pages ---------------------------------------------------------------------------------------
 
 def syntax(argument):
     """An argument of COMMAND DOCS, as it is written for people."""
@@ -93,15 +93,18 @@ def syntax(argument):
 
 
 def sections():
-    """{command: (first sentence, syntax)} of each command's section, in their order."""
-    section = re.compile(r"^### SESSIONGATE\.(\S+)\n\n```text\n(.*)\n```\n\n([^.]*\.)", re.M)
-    return {name: (sentence, syntax) for name, syntax, sentence in section.findall(README)}
+    """{command: (first sentence, syntax, complexity)} of each command's section, in their order."""
+    about = re.compile(r"^## SESSIONGATE\.(\S+)\n\n```text\n(.*)\n```\n\n([^.]*\.)(?:.*\n)*?"
+                       r"- Complexity: (.*)$", re.M)
+    return {name: (sentence, syntax, complexity)
+            for name, syntax, sentence, complexity in about.findall(text("docs/commands.md"))}
 
 
 def table():
-    """{command: (sentence, kind, complexity)} of the table of commands."""
-    rows = re.findall(r"^\| \[(\w+)\]\(#sessiongate(\w+)\) \| (.*) \| (read|write) \| (.*) \|$",
-                      README, re.M)
+    """{command: [sentence, kind]} of the front page's table of commands."""
+    link = r"\[(\w+)\]\(docs/commands\.md#sessiongate(\w+)\)"
+    rows = re.findall(rf"^\| {link} \| (.*) \| (read|write) \|$",
+                      section("README.md", "Commands"), re.M)
     assert all(name.lower() == anchor for name, anchor, *_ in rows)
     return {name: about for name, _, *about in rows}
 
@@ -111,16 +114,16 @@ def test_the_reference_has_exactly_the_commands_of_the_server(known):
     assert list(table()) == list(sections())
 
 
-def test_a_section_has_the_summary_and_the_syntax_that_the_server_tells(known):
+def test_a_section_has_the_summary_the_syntax_and_the_complexity_that_the_server_tells(known):
     for name, said in sections().items():
         words = ["SESSIONGATE." + name, *map(syntax, known[name]["arguments"])]
-        assert said == (known[name]["summary"], " ".join(words))
+        assert said == (known[name]["summary"], " ".join(words), known[name]["complexity"])
 
 
 def test_the_table_of_commands_says_what_the_server_tells(wire, known):
     for name, said in table().items():
         kind = "read" if "readonly" in info(wire, name)[2] else "write"
-        assert said == [known[name]["summary"], kind, known[name]["complexity"]]
+        assert said == [known[name]["summary"], kind]
 
 
 # What the server tells ---------------------------------------------------------------------------

@@ -1,6 +1,8 @@
-"""The metrics: what Debian's prometheus-redis-exporter makes of packaging/metrics.lua."""
+"""The metrics: what Debian's prometheus-redis-exporter makes of packaging/metrics.lua, and what the
+dashboard, packaging/grafana.json, asks of them."""
 
 import contextlib
+import json
 import re
 import shlex
 import shutil
@@ -12,6 +14,7 @@ import pytest
 from harness import TOP, Port, end, error_code, pget, pset, signed, start, wait_for
 
 SCRIPT = TOP / "packaging" / "metrics.lua"
+DASHBOARD = json.loads((TOP / "packaging" / "grafana.json").read_text())
 EXPORTER = shutil.which("prometheus-redis-exporter")
 pytestmark = pytest.mark.skipif(not EXPORTER, reason="prometheus-redis-exporter is not installed; "
                                                      "./bootstrap.sh --tests installs it")
@@ -87,3 +90,32 @@ def test_the_user_for_the_exporter_sees_the_counters_and_no_tokens(server, r):
 def test_a_server_without_the_module_is_exported_all_the_same(make_server):
     with exported(make_server(module=None)) as metrics:
         assert of_sessiongate(metrics()) == {}
+
+
+def expressions():
+    return [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+
+def test_the_dashboard_asks_for_each_metric_that_is_exported_and_for_no_other(server):
+    asked = {f'{name}{{key="{key}"}}' if key else name
+             for expression in expressions() for name, key in
+             re.findall(r'(\w+)\{(?:key="(\w+)",)?instance=~"\$instance"\}', expression)}
+    with exported(server) as metrics:
+        names = {re.sub(r'\{.*?(key="\w+").*\}', r"{\1}", name) for name in metrics()
+                 if name == "redis_up" or name.startswith("redis_script_values{")}
+    uncounted = {'redis_script_values{key="tokens_expired"}'}  # by Valkey 8
+    assert asked - names <= uncounted and names - asked == set()
+
+
+def test_the_dashboard_shows_what_counts_as_a_rate_and_what_is_there_as_it_is():
+    for expression in expressions():
+        a_state = "sessions_live" in expression or "redis_up" in expression
+        assert ("rate(" in expression) == (not a_state), expression
+
+
+def test_the_panels_of_the_dashboard_lie_side_by_side():
+    taken = [(x, y) for panel in DASHBOARD["panels"] for at in [panel["gridPos"]]
+             for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])]
+    assert len(set(taken)) == len(taken) and max(x for x, _ in taken) < 24
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(set(ids)) == len(ids)

@@ -223,7 +223,7 @@ def test_the_log_shows_a_request_that_breaks_the_protocol_at_verbose_unless_valk
     r = server.client()
     if r.config_get("hide-user-data-from-log"):
         assert r.config_get("hide-user-data-from-log")["hide-user-data-from-log"] == \
-            ("yes" if server.valkey else "no"), "its default is not what the README says"
+            ("yes" if server.valkey else "no"), "its default is not what the page says"
         r.config_set("hide-user-data-from-log", hide)
     elif hide == "yes":
         pytest.skip(f"{server.name} has no hide-user-data-from-log")

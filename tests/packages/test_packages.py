@@ -73,9 +73,11 @@ def test_lintian_finds_neither_error_nor_warning_in_the_package(deb):
 
 
 def test_the_package_has_these_files_and_no_others(in_deb):
-    docs = "/usr/share/doc/redis-sessiongate/"
+    docs, share = "/usr/share/doc/redis-sessiongate/", "/usr/share/redis-sessiongate/"
+    pages = [docs + str(page.relative_to(TOP)) for page in (TOP / "docs").iterdir()]
     assert {path: oct(mode) for path, (mode, _) in in_deb.items()} == {
-        MODULE: "0o755", CONF: "0o644", "/usr/share/redis-sessiongate/metrics.lua": "0o644",
+        MODULE: "0o755", CONF: "0o644", share + "metrics.lua": "0o644",
+        share + "grafana.json": "0o644", **dict.fromkeys(pages, "0o644"),
         docs + "README.md": "0o644", docs + "copyright": "0o644",
         docs + "changelog.gz": "0o644", docs + "changelog.Debian.gz": "0o644"}
 

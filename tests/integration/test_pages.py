@@ -1,4 +1,4 @@
-"""The README: its examples answer as printed there, and what it lists is what there is."""
+"""The pages: their examples answer as printed there, and what they list is what there is."""
 
 import contextlib
 import os
@@ -19,9 +19,9 @@ from application import Application, newest
 from features import ALL, sg
 from harness import (KEY, TOP, Port, Stream, Wire, error_code, is_token, pset, signature, signed,
                      start, wait_for)
+from pages import PAGES, anchors, blocks, links, section, text, without_blocks
 
-README = (TOP / "README.md").read_text()
-PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+ALL_PAGES = "".join(text(page) for page in PAGES)
 SIGN_KEY = b"my-secret-sign-key"
 TOKEN = re.compile(r"v1\.[a-zA-Z0-9]{16}\.[0-9a-f]{64}"
                    r"|v2\.[a-zA-Z0-9]{22}\.[0-9a-f]{32}[a-zA-Z0-9]{3}")
@@ -66,48 +66,51 @@ def hide_what_differs(text):
     return re.sub(r"\(integer\) \d{4,}$", "(integer) <time>", hide_tokens(text), flags=re.M)
 
 
-def blocks(language):
-    """(number of the first line, text) of each block of the README in that language."""
-    for block in re.finditer(rf"^```{language}\n(.*?)^```$", README, re.M | re.S):
-        yield README[:block.start(1)].count("\n") + 1, block[1]
-
-
 def examples():
-    """(number of its line, command, what it prints) of each example that the README shows."""
-    for number, block in blocks("console"):
+    """(page, number of its line, command, what it prints) of each example that is shown."""
+    for page, number, block in blocks("console"):
         for example in re.finditer(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", block, re.M):
             line = number + block[:example.start()].count("\n")
-            yield line, example[1].replace("\\\n", ""), example[2]
+            yield page, line, example[1].replace("\\\n", ""), example[2]
 
 
 EXAMPLES = list(examples())
 
 
-@pytest.fixture(scope="module")
-def printed(module_server, tmp_path_factory):
-    """What each example's command prints, when all are typed one after the other into one shell."""
-    programs = tmp_path_factory.mktemp("bin")
+def type_in(script, server, programs):
+    """What a terminal shows of a shell's script, where redis-cli asks that server."""
     cli = programs / "redis-cli"
-    cli.write_text(f'#!/bin/sh\nexec {module_server.program}/cli -p {module_server.port} "$@"\n')
+    cli.write_text(f'#!/bin/sh\nexec {server.program}/cli -p {server.port} "$@"\n')
     cli.chmod(0o755)
-    script = "".join(f"{command}\nprintf '\\036'\n" for _, command, _ in EXAMPLES)
     environment = dict(os.environ, PATH=f"{programs}:{os.environ['PATH']}")
     with terminal("bash", "-c", script, env=environment) as (_, output):
-        answers = "".join(output).split("\036")
-    assert len(answers) == len(EXAMPLES) + 1
-    return dict(zip((number for number, _, _ in EXAMPLES), answers))
+        return "".join(output)
 
 
-@pytest.mark.parametrize("number, command, shown", EXAMPLES,
-                         ids=[f"line {number}" for number, _, _ in EXAMPLES])
-def test_an_example_prints_what_the_readme_shows(printed, number, command, shown):
-    assert hide_what_differs(printed[number]) == hide_what_differs(shown), command
+@pytest.fixture(scope="module")
+def printed(module_server, tmp_path_factory):
+    """What each example's command prints, when all of its page are typed into one shell."""
+    programs = tmp_path_factory.mktemp("bin")
+    answers = {}
+    for page in {page for page, *_ in EXAMPLES}:
+        of_page = [example for example in EXAMPLES if example[0] == page]
+        script = "".join(f"{command}\nprintf '\\036'\n" for *_, command, _ in of_page)
+        said = type_in(script, module_server, programs).split("\036")
+        assert len(said) == len(of_page) + 1
+        answers.update(zip((example[:2] for example in of_page), said))
+    return answers
 
 
-def test_run_sh_prints_the_transcript_of_the_readme(request, tmp_path):
+@pytest.mark.parametrize("page, number, command, shown", EXAMPLES,
+                         ids=[f"{page} line {number}" for page, number, *_ in EXAMPLES])
+def test_an_example_prints_what_its_page_shows(printed, page, number, command, shown):
+    assert hide_what_differs(printed[page, number]) == hide_what_differs(shown), command
+
+
+def test_run_sh_prints_the_transcript_of_the_front_page(request, tmp_path):
     if request.config.getoption("server") != "redis-bookworm":
         pytest.skip("run.sh starts this machine's own server: tested with redis-bookworm")
-    shown = next(text for _, text in blocks("text") if "Ctrl-C" in text)
+    [shown] = [block for _, _, block in blocks("text") if "Ctrl-C" in block]
     port = Port()
     seen = ""
     with terminal(TOP / "run.sh", "--port", str(port.number), "--dir", tmp_path) as (run, output):
@@ -125,8 +128,8 @@ def test_run_sh_prints_the_transcript_of_the_readme(request, tmp_path):
     assert "The server has stopped" in rest and run.returncode == 0
 
 
-def test_every_token_in_the_readme_is_signed_with_the_sign_key_of_its_examples():
-    tokens = TOKEN.findall(README)
+def test_every_token_in_the_pages_is_signed_with_the_sign_key_of_its_examples():
+    tokens = TOKEN.findall(ALL_PAGES)
     assert {token[:3] for token in tokens} == {"v1.", "v2."}
     for token in tokens:
         version, id, rest = token.split(".")
@@ -143,14 +146,16 @@ def test_the_table_of_errors_has_exactly_the_errors_that_a_client_can_get():
     assert len(listed) == len(re.findall(r"X\(ERROR_", source))
     errors = {(code, "".join(re.findall(r'"([^"]*)"', parts)).replace("%lld", "<limit>"))
               for name, code, parts in listed if name != "ERROR_INTERNAL"}
-    table = README[README.index("\n### Errors\n"):README.index("\n## Tokens\n")]
+    table = section("docs/commands.md", "Errors")
     table = re.sub(r"\d{3,}", "<limit>", table.replace("`<", "<").replace(">`", ">"))
     assert set(re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.M)) == errors
 
 
 def test_a_section_lists_the_errors_that_its_command_answers(r):
-    usual = re.search(r"\*The\s+usual errors\* are (.*?);", README, re.S)[1]
-    sections = re.findall(r"^### SESSIONGATE\.(\w+)\n.*?^- Errors: (.*?)\n\n", README, re.M | re.S)
+    reference = text("docs/commands.md")
+    usual = re.search(r"\*The\s+usual errors\* are (.*?);", reference, re.S)[1]
+    sections = re.findall(r"^## SESSIONGATE\.(\w+)\n.*?^- Errors: (.*?)\n\n", reference,
+                          re.M | re.S)
     listed = {name: set(re.findall(r"`([A-Z]+)`", errors.replace("the usual ones", usual)))
               for name, errors in sections}
     assert set(listed) == {"START", *ON_TOKEN, *ON_OWNER}
@@ -182,17 +187,17 @@ def test_the_table_of_effects_is_that_of_the_source():
     comment = source[:source.index("Times are in unix ms")]
     comment = re.sub(r"\n \* {10,}(?=\[|<)", " ", comment)  # a long effect goes on in the next line
     effects = set(re.findall(r"^ \*     +(\S.*?)  +(\S.*)$", comment, re.M))
-    section = README[README.index("\n## Persistence"):README.index("\n## Clusters")]
-    assert set(re.findall(r"^\| (.*) \| `(.*)` \|$", section, re.M)) == effects
+    tables = section("docs/operations.md", "Persistence and replication")
+    assert set(re.findall(r"^\| (.*) \| `(.*)` \|$", tables, re.M)) == effects
     assert len(effects) >= 8
 
 
 # Programs ----------------------------------------------------------------------------------------
 
 def program(defines):
-    """The README's Python block that defines this function."""
-    [text] = [text for _, text in blocks("python") if f"def {defines}(" in text]
-    return text
+    """The Python block of the pages that defines this function."""
+    [block] = [block for _, _, block in blocks("python") if f"def {defines}(" in block]
+    return block
 
 
 def maker():
@@ -203,7 +208,7 @@ def maker():
 
 def test_the_program_that_makes_tokens_makes_the_test_vectors_and_tokens_that_are_adopted(r):
     made = maker()
-    vectors = {token for token in TOKEN.findall(README) if "3aKq9xZtB07LmPdW" in token}
+    vectors = {token for token in TOKEN.findall(ALL_PAGES) if "3aKq9xZtB07LmPdW" in token}
     assert vectors == {made.v1(SIGN_KEY, "3aKq9xZtB07LmPdW"),
                        made.v2(SIGN_KEY, "3aKq9xZtB07LmPdWm4Rs8Q", "x7K")}
     tokens = {make(SIGN_KEY) for make in (made.make_v1, made.make_v2) for _ in range(100)}
@@ -227,7 +232,7 @@ DRIVERS = {"this Python's redis-py": (None, None), "the newest, RESP2": (newest,
 
 @pytest.fixture(params=DRIVERS)
 def new_application(request, server):
-    """Makes an application that is what the README shows, with each redis-py and protocol."""
+    """Makes an application that is what the pages show, with each redis-py and protocol."""
     get, protocol = DRIVERS[request.param]
     try:
         python = get(TOP / "build" / "redis-py") if get else sys.executable
@@ -310,6 +315,25 @@ def test_logging_in_leaves_the_old_token_without_a_session_and_logging_out_the_n
     assert error_code(application.read, SIGN_KEY, token) == "NOSESSION"
 
 
+def test_logging_in_as_somebody_keeps_the_cart_and_logging_out_everywhere_keeps_one(
+        r, application):
+    tokens = []
+    for visitor in (start(r, SIGN_KEY, 3600).decode() for _ in range(3)):
+        application.put_into_cart(SIGN_KEY, visitor, "tea", 2)
+        tokens.append(application.log_in_as(SIGN_KEY, visitor, "42"))
+        assert error_code(application.read, SIGN_KEY, visitor) == "NOSESSION"
+        assert application.cart(application.read(SIGN_KEY, tokens[-1])) == {"tea": 2}
+    assert application.log_out_everywhere(SIGN_KEY, "42", tokens[0]) == 2
+    assert application.read(SIGN_KEY, tokens[0]) == {b"cart:tea": b"2"}
+    for token in tokens[1:]:
+        assert error_code(application.read, SIGN_KEY, token) == "NOSESSION"
+
+
+def test_a_visitor_without_payloads_can_log_in(r, application):
+    token = application.log_in_as(SIGN_KEY, start(r, SIGN_KEY).decode(), "42")
+    assert application.read(SIGN_KEY, token) == {}
+
+
 def test_an_error_of_the_application_does_not_show_the_sign_key(application):
     for call in (application.read, application.log_out):
         with pytest.raises(Application.Refused) as refused:
@@ -331,8 +355,9 @@ def test_a_change_of_the_sign_key_logs_nobody_out(r, application):
 
 ON_TOKEN = {"ADOPT": (60,), **ALL}  # and START, which has no token
 ON_OWNER = {"OSTART": (60,), "OLIST": (), "OEND": ()}
-WRITES = {"START", "ADOPT", "PSET", "PMSET", "PDEL", "PPOP", "EXPIRE", "TOUCH", "ROTATE", "END"}
-READS = {"PGET", "PMGET", "PGETALL", "TTL", "INFO"}
+WRITES = {"START", "ADOPT", "PSET", "PMSET", "PDEL", "PPOP", "EXPIRE", "TOUCH", "ROTATE", "END",
+          "OSTART", "OEND"}
+READS = {"PGET", "PMGET", "PGETALL", "TTL", "INFO", "OLIST"}
 MAY = {"application": WRITES | READS, "reader": READS, "operator": set(), "monitoring": set()}
 OPERATING = [("SCAN", "0"), ("TYPE", "<token>"), ("TTL", "<token>"), ("MEMORY", "USAGE", "<token>"),
              ("UNLINK", "<token>")]
@@ -344,16 +369,17 @@ NOBODY = [("DUMP", "<token>"), ("COPY", "<token>", "<token>2"), ("DEL", "<token>
 
 
 def user_lines():
-    """{user: the arguments of the README's ACL SETUSER}"""
-    lines = [shlex.split(command)[1:] for _, command, _ in EXAMPLES if "ACL SETUSER" in command]
+    """{user: the arguments of the page's ACL SETUSER}"""
+    lines = [shlex.split(command)[1:] for _, _, command, _ in EXAMPLES if "ACL SETUSER" in command]
     return {line[2]: line[3:] for line in lines}
 
 
 def user_lines_by_category():
-    """The same, with what the README says that the category stands for."""
+    """The same, with what the page says that the category stands for."""
     lines = user_lines()
-    assert "`+@sessiongate` stands for the names in `application`" in README
-    assert "`+@sessiongate -@write` for those in `reader`" in README
+    said = section("docs/security.md", "Users")
+    assert "`+@sessiongate` stands for the names in `application`" in said
+    assert "`+@sessiongate -@write` for those in `reader`" in said
     categories = {"application": ["+@sessiongate"], "reader": ["+@sessiongate", "-@write"]}
     for user, rules in categories.items():
         named = [rule for rule in lines[user] if rule.startswith("+sessiongate.")]
@@ -362,12 +388,12 @@ def user_lines_by_category():
 
 
 def test_each_user_of_the_table_has_a_line_and_each_line_is_in_the_table():
-    table = README[README.index("\n### Users\n"):README.index("\n### What shows where\n")]
+    table = section("docs/security.md", "Users")
     assert re.findall(r"^\| `(\w+)` \|", table, re.M) == list(user_lines()) == list(MAY)
 
 
 @pytest.mark.parametrize("lines", [user_lines, user_lines_by_category], ids=["names", "category"])
-def test_the_users_of_the_readme_may_do_what_it_says_and_no_more(server, r, lines):
+def test_the_users_of_the_page_may_do_what_it_says_and_no_more(server, r, lines):
     if lines is user_lines_by_category and not has_category(r):
         pytest.skip(f"{server.name}: it has no ACL categories of modules")
     for user, rules in lines().items():
@@ -384,7 +410,9 @@ def test_the_users_of_the_readme_may_do_what_it_says_and_no_more(server, r, line
             for command in WRITES | READS:
                 token = start(r, SIGN_KEY)
                 pset(r, token, b"n", b"d", SIGN_KEY)
-                words = [60] if command == "START" else [token, *ON_TOKEN[command]]
+                owner = command in ON_OWNER
+                words = ["owner:42", *ON_OWNER[command]] if owner else (
+                    [60] if command == "START" else [token, *ON_TOKEN[command]])
                 name = "SESSIONGATE." + command
                 assert may(name, SIGN_KEY, *words) == (command in MAY[user]), (user, command)
                 if command != "START":
@@ -402,7 +430,7 @@ def test_the_users_of_the_readme_may_do_what_it_says_and_no_more(server, r, line
 ALWAYS = {"auth", "hello", "reset", "quit"}  # what a connection may send before it is anybody's
 
 
-def test_the_operator_may_run_what_the_readme_names_of_all_commands_of_the_server(
+def test_the_operator_may_run_what_the_page_names_of_all_commands_of_the_server(
         server, r):
     rules = user_lines()["operator"]
     r.execute_command("ACL", "SETUSER", "operator", *rules)
@@ -485,7 +513,7 @@ def test_an_operator_reaches_no_payload(make_server, default):
 
 
 def test_where_default_is_off_nobody_may_do_anything_without_a_name(make_server):
-    [lines] = [text for _, text in blocks("text") if "user default off" in text]
+    [lines] = [block for _, _, block in blocks("text") if "user default off" in block]
     name, _, rest = lines.partition(" ")
     nobody = make_server(start=False, **{name: rest})
     copy = make_server(start=False, replicaof=f"127.0.0.1 {nobody.port}", **{name: rest})
@@ -509,26 +537,222 @@ def has_category(r):
     return b"sessiongate" in r.execute_command("ACL", "CAT")
 
 
-# Links -------------------------------------------------------------------------------------------
+def test_default_off_refuses_new_connections_and_leaves_those_that_there_are(make_server):
+    server = make_server()
+    with server.wire() as admin, server.wire() as old:
+        assert admin.call("ACL", "SETUSER", "admin", "on", ">secret", "~*", "&*", "+@all") == "OK"
+        assert admin.call("AUTH", "admin", "secret") == "OK"
+        assert old.call("PING") == "PONG"
+        assert admin.call("ACL", "SETUSER", "default", "off") == "OK"
+        assert old.call("PING") == "PONG"
+        with server.wire() as new:
+            assert new.call("PING").code == "NOAUTH"
+        assert admin.call("CLIENT", "KILL", "USER", "default") >= 1
+        with pytest.raises((ConnectionError, OSError)):
+            old.call("PING")
 
-def anchors(text):
-    """The names that the headings of a page can be linked by."""
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
-    headings = re.findall(r"^#+ (.*)$", text, re.M)
-    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+def users_of(server):
+    with server.wire() as wire:
+        return {line.split()[1] for line in wire.call("ACL", "LIST")}
+
+
+def make_user(server):
+    with server.wire() as wire:
+        assert wire.call("ACL", "SETUSER", "somebody", "on", ">secret", "+ping") == "OK"
+
+
+def test_without_aclfile_users_are_kept_by_config_rewrite(make_server):
+    server = make_server()
+    make_user(server)
+    assert error_code(server.client().execute_command, "ACL", "SAVE") == "ERR"
+    server.restart()  # the harness writes the configuration anew
+    assert users_of(server) == {b"default"}
+    make_user(server)
+    assert server.client().config_rewrite()
+    rewritten = server.directory / "rewritten.conf"
+    (server.directory / "server.conf").rename(rewritten)
+    server.module, server.config = None, {}  # the rewritten file has all of it
+    server.restart(include=rewritten)
+    assert users_of(server) == {b"default", b"somebody"}
+
+
+def test_with_aclfile_users_are_kept_by_acl_save(make_server):
+    server = make_server(start=False)
+    aclfile = server.directory / "users.acl"
+    server.config["aclfile"] = aclfile
+    ends_at_start(server)  # there is no such file yet
+    aclfile.touch()
+    server.start()
+    make_user(server)
+    assert server.client().config_rewrite()
+    assert not re.search("^user ", (server.directory / "server.conf").read_text(), re.M)
+    assert server.client().execute_command("ACL", "SAVE") == b"OK"
+    server.restart()
+    assert users_of(server) == {b"default", b"somebody"}
+    server.stop()
+    server.config["user"] = "another on nopass +ping"
+    ends_at_start(server)
+
+
+def ends_at_start(server):
+    server.start(wait=False)
+    assert server.process.wait(30) != 0
+    server.process = None  # it was to end
+
+
+# Loading, upgrading, uninstalling ----------------------------------------------------------------
+
+def test_after_config_rewrite_an_included_loadmodule_ends_the_server_with_the_lines_that_are_shown(
+        make_server, module):
+    server = make_server(start=False, module=None)
+    included = server.directory / "included.conf"
+    included.write_text(f"loadmodule {module}\nsessiongate.max-ttl 99\n")
+    server.config["include"] = included
+    server.start()
+    assert server.client().config_rewrite()
+    main = server.directory / "server.conf"
+    assert "\nsessiongate.max-ttl 99\n" in main.read_text()
+    rewritten = main.rename(server.directory / "rewritten.conf")
+    server.stop()
+    server.config = {"include": rewritten}
+    ends_at_start(server)
+    logged = server.log()
+    [shown] = [block for _, _, block in blocks("text") if "loaded already" in block]
+    page = section("docs/install.md", "After CONFIG REWRITE")
+    for line in shown.splitlines():
+        line = line.replace("/usr/lib/redis/modules/sessiongate.so", str(module))
+        if server.valkey:
+            busy = re.search("second line ends with `(.*?)`", page)[1]
+            line = line.replace("Module not loaded", busy)
+        assert line in logged
+    rewritten.write_text(re.sub("^include .*$", "", rewritten.read_text(), flags=re.M))
+    server.start()
+    assert server.client().config_get("sessiongate.max-ttl") == {"sessiongate.max-ttl": "99"}
+
+
+def test_valkey_9_says_at_its_end_what_is_shown(make_server):
+    server = make_server()
+    if not server.valkey or server.program_version < (9,):
+        pytest.skip(f"{server.name}: only Valkey 9 tries to unload modules when it ends")
+    [shown] = [block for _, _, block in blocks("text") if block.startswith("Failed to unload")]
+    server.stop()
+    assert shown in server.log()
+
+
+def test_the_formats_are_those_of_the_source():
+    row = re.search(r"^\| 1\.0 \| (.*) \|$", section("docs/install.md", "Upgrading"), re.M)[1]
+    source = {name: (TOP / "src" / "keys" / f"{name}.c").read_text()
+              for name in ("type", "alias", "owner")}
+    assert row.split(" | ") == [re.search(r"#define RDB_FORMAT (\d+)", code)[1]
+                                for code in source.values()]
+
+
+def test_a_server_whose_sessions_were_uninstalled_starts_without_the_module(make_server, tmp_path):
+    server = make_server(appendonly="yes")
+    r = server.client()
+    start(r)
+    sg(r, "ROTATE", start(r), "GRACE", 60)
+    sg(r, "OSTART", "owner:\nof two lines", 60)
+    r.set("another key", "stays")
+    script = re.search(r"```sh\n(.*?)```", section("docs/install.md", "Uninstalling"), re.S)[1]
+    type_in(script, server, tmp_path)
+    assert r.keys() == [b"another key"]
+    wait_for(lambda: not r.info("persistence")["aof_rewrite_in_progress"], 30, "the AOF rewritten")
+    server.module = None
+    for appendonly in ("yes", "no"):  # the AOF, then the RDB file
+        server.restart(appendonly=appendonly)
+        assert server.client().keys() == [b"another key"]
+
+
+# The front page ----------------------------------------------------------------------------------
+
+def test_the_front_page_has_at_most_200_lines():
+    assert text("README.md").count("\n") <= 200
+
+
+def test_the_front_page_leads_to_every_page_and_each_says_first_what_it_is_for():
+    table = section("README.md", "Documentation")
+    listed = re.findall(r"^\| \[[^\]]+\]\(([^)#]+)\) \|", table, re.M)
+    assert sorted(listed) == sorted(set(PAGES) - {"README.md"})
+    for page in listed:
+        assert re.match(r"# .*\n\nThis page ", text(page)), page
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_link_of_a_page_leads_somewhere(page):
-    text = (TOP / page).read_text()
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        path, _, anchor = target.partition("#")
-        aim = TOP / path if path else TOP / page
-        assert aim.exists(), target
-        assert not anchor or anchor in anchors(aim.read_text()), target
+def test_a_cell_of_a_table_has_at_most_130_characters_for_people(page):
+    for row in re.findall(r"^\| (.*) \|$", without_blocks(text(page)), re.M):
+        for cell in row.split(" | "):
+            words = re.sub(r"\]\([^)]*\)", "]", re.sub(r"`[^`]*`", "", cell))
+            assert len(words) <= 130, cell
 
 
-def test_the_table_of_contents_has_every_section():
-    contents = set(re.findall(r"\]\(#([^)]+)\)", README[:README.index("\n## ")]))
-    sections = anchors("\n".join(re.findall(r"^## .*$", README, re.M)))
-    assert sections - contents == {"license"}
+def test_the_figures_of_speed_are_those_of_the_benchmark():
+    bars = section("bench/README.md", "Bars")
+    measured = {name: re.match(r"[\d.]+", figure)[0] for name, figure in
+                re.findall(r"^\| (.*?) \| (.*?) \|", bars, re.M) if re.match(r"\d", figure)}
+    pipelined, alone = (measured[f"PGET / HGET, {how}"] for how in ("pipelined", "one at a time"))
+    said = " ".join(section("README.md", "When not to use it").split())
+    assert f"{pipelined} times HGET's calls a second; one call at a time, {alone} times" in said
+    speed = " ".join(section("docs/operations.md", "Speed").split())
+    assert f"PGET makes {pipelined} times the calls a second that HGET makes" in speed
+    size = measured["bytes a session with 1 payload, against HSET + EXPIRE"]
+    assert f"takes {size} bytes" in speed
+
+
+@pytest.mark.parametrize("language, client",
+                         [("js", "node"), ("python", "python"), ("go", "go")])
+def test_what_the_front_page_shows_of_a_client_is_in_the_clients_own_pages(language, client):
+    def bare(code):
+        """Without white space, comments, and commas that end a list."""
+        return re.sub(r",(?=[)}\]])", "", re.sub(r"\s", "", re.sub(r"(//|#) .*", "", code)))
+    theirs = bare(text("clients/README.md") + text(f"clients/{client}/README.md"))
+    shown = [block for page, _, block in blocks(language) if page == "README.md"]
+    statements = [one for block in shown for one in re.split(r"\n(?! )", block.strip())]
+    assert len(statements) >= 4
+    for statement in statements:
+        assert bare(statement) in theirs, statement
+
+
+# ASVS --------------------------------------------------------------------------------------------
+
+# OWASP ASVS 5.0.0, chapter V7: sections, and how many requirements each has.
+REQUIREMENTS = [f"7.{section}.{number}" for section, count in
+                enumerate((3, 4, 2, 5, 3, 2), 1) for number in range(1, count + 1)]
+
+
+def test_the_table_of_asvs_has_each_requirement_once():
+    rows = re.findall(r"^\| ([\d.]+) \|(?:[^|]*\|){3}$", section("docs/security.md", "ASVS"),
+                      re.M)
+    assert rows == REQUIREMENTS
+
+
+PROOFS = [(number, file, expression.strip('"')) for number, cell in
+          re.findall(r"^\| ([\d.]+) \| (`.*`) \|$", section("docs/security.md", "ASVS"), re.M)
+          for file, expression in re.findall(r"`(\S+) -k (.*?)`", cell)]
+
+
+@pytest.mark.parametrize("number, file, expression", PROOFS)
+def test_what_is_said_to_show_a_requirement_is_a_test(number, file, expression):
+    assert number in REQUIREMENTS
+    tests = re.findall(r"^ *(?:async )?def (test_\w+)", (TOP / file).read_text(), re.M)
+    for name in expression.split(" or "):
+        assert any(name in test for test in tests), name
+
+
+# Links -------------------------------------------------------------------------------------------
+
+LINKED = [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md", "bench/README.md",
+          *(f"clients/{path}README.md" for path in ("", "python/", "node/", "go/"))]
+
+
+@pytest.mark.parametrize("page, target", [
+    (page, target) for page in LINKED for target in links(page)
+    if not re.match("https?:", target)])  # what other sites have is theirs
+def test_a_link_leads_to_what_is_there(page, target):
+    path, _, anchor = target.partition("#")
+    aim = ((TOP / page).parent / path).resolve() if path else TOP / page
+    assert aim.exists()
+    assert not anchor or anchor in anchors(aim.relative_to(TOP))
+
+
