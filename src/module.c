@@ -31,7 +31,7 @@ static void set_options(RedisModuleCtx *ctx) {
     RedisModule_SetModuleOptions(ctx, options);
 }
 
-static int fail(RedisModuleCtx *ctx, const char *why) {
+static int fail_to_load(RedisModuleCtx *ctx, const char *why) {
     RedisModule_Log(ctx, "warning", "%s", why);
     return REDISMODULE_ERR;
 }
@@ -40,16 +40,18 @@ __attribute__((visibility("default"))) int RedisModule_OnLoad(RedisModuleCtx *ct
                                                               RedisModuleString **argv, int argc) {
     if (RedisModule_Init(ctx, MODULE_NAME, SESSIONGATE_VERSION_NUMBER, REDISMODULE_APIVER_1) !=
         REDISMODULE_OK)
-        return fail(ctx, "a module named " MODULE_NAME " is loaded already");
-    if (!RedisModule_GetContextFlags) return fail(ctx, "SessionGate needs Redis 4.0.3 or later");
-    if (!secret_start()) return fail(ctx, "libsodium could not be started");
+        return fail_to_load(ctx, "a module named " MODULE_NAME " is loaded already");
+    if (!RedisModule_GetContextFlags)
+        return fail_to_load(ctx, "SessionGate needs Redis 4.0.3 or later");
+    if (!secret_start()) return fail_to_load(ctx, "libsodium could not be started");
     memory = (struct memory){RedisModule_Alloc, RedisModule_Realloc, RedisModule_Free};
     set_options(ctx);
     slots_start(ctx);
     if (!type_register(ctx) || !alias_register(ctx) || !owner_register(ctx))
-        return fail(ctx, "a data type could not be registered");
-    if (!commands_register(ctx)) return fail(ctx, "a command could not be registered");
-    if (!config_load(ctx, argv, argc)) return fail(ctx, "the module's configuration is wrong");
+        return fail_to_load(ctx, "a data type could not be registered");
+    if (!commands_register(ctx)) return fail_to_load(ctx, "a command could not be registered");
+    if (!config_load(ctx, argv, argc))
+        return fail_to_load(ctx, "the module's configuration is wrong");
     stats_load(ctx);
     return REDISMODULE_OK;
 }

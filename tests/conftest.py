@@ -108,6 +108,7 @@ def server(module_server):
     if not module_server.alive():
         module_server.start()
     client = module_server.client()
+    client.flushall()  # others of the file may have used it by itself
     before = client.config_get()
     yield module_server
     assert module_server.alive(), \

@@ -43,7 +43,7 @@ static enum error why_successor_missing(struct call *call) {
 }
 
 /* Goes on to the successor of an alias, and to the successor's if that was rotated too. */
-static void follow(struct call *call, struct alias *alias, int mode) {
+static void follow_aliases(struct call *call, struct alias *alias, int mode) {
     struct bytes successor;
     call->missing = ERROR_NO_SESSION;
     while (alias && call_aliases(call).len < CALL_ALIASES_MAX) {
@@ -101,7 +101,7 @@ bool call_open_token(struct call *call, RedisModuleString *arg, int mode) {
               : token_verify(token.at, token.len, sign_key.at, sign_key.len);
     if (call->error != ERROR_NONE) return false;
     if (alias)
-        follow(call, alias, mode);
+        follow_aliases(call, alias, mode);
     else
         call->missing = why_missing(call->key);
     return true;

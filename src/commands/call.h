@@ -14,6 +14,13 @@
  * A token that was rotated may be an alias for a while: the call then goes on with its successor,
  * and `key` and `session` are the successor's.
  *
+ * What a call has at hand, step by step:
+ *
+ *     call_begin      the sign key
+ *     call_open       the names, the key of the last one, the session or why there is none
+ *     call_change     the same, the key open for writing (servers before 6.0 open it anew here)
+ *     call_changed    the names alone: the key is closed, and the session may be gone
+ *
  * A sign key is seen by call_open and by what mints tokens: it never goes into an effect, an event,
  * an error or a log line.
  */
@@ -71,8 +78,8 @@ __attribute__((warn_unused_result)) bool call_open(struct call *call, RedisModul
  * token takes the first alone. */
 __attribute__((warn_unused_result)) bool call_begin(struct call *call, RedisModuleCtx *ctx,
                                                     RedisModuleString **argv);
-__attribute__((warn_unused_result)) bool call_open_token(struct call *call,
-                                                         RedisModuleString *token, int mode);
+__attribute__((warn_unused_result)) bool call_open_token(struct call *call, RedisModuleString *arg,
+                                                         int mode);
 
 /* Notes the error; false, so that a check can return it. */
 bool call_error(struct call *call, enum error error);

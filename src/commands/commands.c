@@ -14,8 +14,9 @@
 #include "replay.h"
 #include "slots.h"
 
-/* Redis 7.2 and Valkey read one more field behind those of the header, whatever size they are told:
- * without it, COMMAND DOCS would name each argument after the next one. */
+/* Behind the fields of the header's structure, Redis 7.2 and Valkey read one more, display_text,
+ * whatever size of an argument they are told: an array of the header's own would be read past each
+ * element, and COMMAND DOCS would name each argument after the next one. */
 struct arg {
     RedisModuleCommandArg arg;
     const char *display_text;
@@ -28,7 +29,11 @@ static const RedisModuleCommandInfoVersion info_version = {
     .sizeof_arg = sizeof(struct arg),
 };
 
-/* The words of the table. */
+/* The words of the table, from the smallest: ARG is one argument, as its usage names it; ARGS a
+ * list of them, OF the list inside a block; then the arguments that several commands have. KEYS
+ * says where the keys are and what is done with them, for COMMAND GETKEYS and for ACL; READS to
+ * REMOVES are those of public commands, all at argument 2, REPLAYS that of internal ones, from
+ * argument 1. */
 /* clang-format off */
 #define ARG(arg_name, arg_type, ...) \
     {.arg = {.name = (arg_name), .type = REDISMODULE_ARG_TYPE_##arg_type, .key_spec_index = -1, \
@@ -61,7 +66,8 @@ static const RedisModuleCommandInfoVersion info_version = {
         {0}}
 #define READS KEYS(2, 1, REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS)
 #define UPDATES KEYS(2, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE)
-#define TAKES KEYS(2, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE)
+#define TAKES \
+    KEYS(2, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE)
 #define DELETES KEYS(2, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_DELETE)
 #define INSERTS KEYS(2, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_INSERT)
 #define REMOVES KEYS(2, 1, REDISMODULE_CMD_KEY_RM | REDISMODULE_CMD_KEY_DELETE)
@@ -69,8 +75,8 @@ static const RedisModuleCommandInfoVersion info_version = {
 #define REPLAYS(count) KEYS(1, count, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE)
 
 #define INTERNAL(what, ...) \
-    {.summary = "Internal: " what " Clients get an error.", .complexity = "O(1)", .since = "1.0.0", \
-     .arity = -1, .key_specs = __VA_ARGS__}
+    {.summary = "Internal: " what " Clients get an error.", .complexity = "O(1)", \
+     .since = "1.0.0", .arity = -1, .key_specs = __VA_ARGS__}
 
 static const struct command {
     const char *name;
@@ -251,7 +257,7 @@ typedef int (*add_category)(RedisModuleCtx *ctx, const char *category);
 typedef int (*set_categories)(RedisModuleCommand *command, const char *categories);
 
 /* Creates the command with the flags that this server knows. */
-static bool create(RedisModuleCtx *ctx, const struct command *command) {
+static bool create_command(RedisModuleCtx *ctx, const struct command *command) {
     /* Before 7.0 a script may replicate as its call, with the sign key among its arguments. */
     bool writes = strncmp(command->flags, "write", 5) == 0;
     const char *scripts = writes && !RedisModule_GetCommand ? " deny-script" : "";
@@ -272,8 +278,8 @@ static bool create(RedisModuleCtx *ctx, const struct command *command) {
 
 /* Rules such as -@sessiongate hold for the commands that are in the category: one that cannot be
  * put there must not be. */
-static bool categorize(RedisModuleCtx *ctx, RedisModuleCommand *created, const char *name,
-                       const char *flags) {
+static bool put_into_categories(RedisModuleCtx *ctx, RedisModuleCommand *created, const char *name,
+                                const char *flags) {
     set_categories set = NULL;
     if (RedisModule_GetApi("RedisModule_SetCommandACLCategories", (void *)&set) != REDISMODULE_OK)
         return true;
@@ -287,13 +293,13 @@ static bool categorize(RedisModuleCtx *ctx, RedisModuleCommand *created, const c
 }
 
 /* Tells the server more about a command that was created, where it has ears for it (7.0, 7.2). */
-static bool describe(RedisModuleCtx *ctx, const struct command *command) {
+static bool describe_command(RedisModuleCtx *ctx, const struct command *command) {
     if (!RedisModule_GetCommand) return true;
     RedisModuleCommand *created = RedisModule_GetCommand(ctx, command->name);
     RedisModuleCommandInfo info = command->info;
     info.version = &info_version;
     return created && RedisModule_SetCommandInfo(created, &info) == REDISMODULE_OK &&
-           categorize(ctx, created, command->name, command->flags);
+           put_into_categories(ctx, created, command->name, command->flags);
 }
 
 bool commands_register(RedisModuleCtx *ctx) {
@@ -303,6 +309,7 @@ bool commands_register(RedisModuleCtx *ctx) {
     has_category = RedisModule_GetApi("RedisModule_AddACLCategory", (void *)&add) == REDISMODULE_OK;
     if (has_category) add(ctx, CATEGORY);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (!create(ctx, &commands[i]) || !describe(ctx, &commands[i])) return false;
+        if (!create_command(ctx, &commands[i]) || !describe_command(ctx, &commands[i]))
+            return false;
     return true;
 }

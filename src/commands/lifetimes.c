@@ -24,15 +24,14 @@ long long lifetime_cut(long long expire_at, long long deadline_ms) {
 /* Ends the session of a call that was checked, and the aliases that led to it. */
 static int end_session(struct call *call) {
     struct owned owned;
-    if (!owned_open(&owned, call)) return call_refuse(call);
+    owned_open_to_end(&owned, call);
     if (!call_change(call)) {
         owned_close(&owned);
         return call_refuse(call);
     }
-    long long reach = owned_reach(&call->session->times, type_expires_at(call->key));
     type_remove(call->key);
     call_remove_aliases(call);
-    owned_gone(&owned, call_token(call), reach);
+    owned_gone(&owned, call_token(call));
     struct strings names = {call->names, call->names_len};
     if (owned.change.owner)
         effects_oend(call->ctx, owned.change, NULL, names, (struct strings){0});
@@ -67,10 +66,9 @@ int cmd_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     }
     struct session_times *times = &call.session->times;
     long long expire_at = lifetime_until(RedisModule_Milliseconds(), ttl, times->deadline_ms);
-    long long reach = owned_reach(times, type_expires_at(call.key));
     times->ttl = (uint32_t)ttl;
     type_expire_at(call.key, expire_at);
-    owned_keep(&owned, call_token(&call), times, expire_at, reach);
+    owned_keep(&owned, call_token(&call), times, expire_at);
     effects_expire(ctx, call_token(&call), expire_at, argv[3], owned.change, call_aliases(&call));
     owned_close(&owned);
     call_changed(&call, "sessiongate.expire");
@@ -111,9 +109,8 @@ static bool refresh_session(struct call *call, long long expire_at, long long re
     bool good = owned_open(&owned, call) && call_change(call);
     if (good) {
         const struct session_times *times = &call->session->times;
-        long long reach = owned_reach(times, expire_at);
         type_expire_at(call->key, refreshed);
-        owned_keep(&owned, call_token(call), times, refreshed, reach);
+        owned_keep(&owned, call_token(call), times, refreshed);
         if (refreshed != expire_at || owned.change.owner)
             effects_touch(call->ctx, call_token(call), refreshed, times->ttl, owned.change,
                           call_aliases(call));

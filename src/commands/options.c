@@ -11,44 +11,44 @@ struct rest {
     int argc;
 };
 
-static RedisModuleString *next(struct rest *rest) {
+static RedisModuleString *next_argument(struct rest *rest) {
     if (rest->argc == 0) return NULL;
     rest->argc--;
     return *rest->argv++;
 }
 
-static bool read_number(struct call *call, struct rest *rest, long long min, long long max,
-                        enum error error, long long *value) {
-    RedisModuleString *arg = next(rest);
+static bool read_whole_number(struct call *call, struct rest *rest, long long min, long long max,
+                              enum error error, long long *value) {
+    RedisModuleString *arg = next_argument(rest);
     if (!arg) return call_error(call, ERROR_SYNTAX);
     return call_check_number(call, arg, min, max, error, value);
 }
 
 static bool read_max_ttl(struct call *call, struct rest *rest, struct options *options) {
-    return read_number(call, rest, 1, config.max_ttl, ERROR_MAX_TTL, &options->max_ttl);
+    return read_whole_number(call, rest, 1, config.max_ttl, ERROR_MAX_TTL, &options->max_ttl);
 }
 
 static bool read_ttl(struct call *call, struct rest *rest, struct options *options) {
-    return read_number(call, rest, 1, config.max_ttl, ERROR_NEW_TTL, &options->ttl);
+    return read_whole_number(call, rest, 1, config.max_ttl, ERROR_NEW_TTL, &options->ttl);
 }
 
 static bool read_grace(struct call *call, struct rest *rest, struct options *options) {
-    return read_number(call, rest, 0, CALL_GRACE_MAX, ERROR_GRACE, &options->grace);
+    return read_whole_number(call, rest, 0, CALL_GRACE_MAX, ERROR_GRACE, &options->grace);
 }
 
 static bool read_limit(struct call *call, struct rest *rest, struct options *options) {
-    return read_number(call, rest, 1, CONFIG_OWNER_SESSIONS_MAX, ERROR_OWNER_LIMIT,
-                       &options->limit);
+    return read_whole_number(call, rest, 1, CONFIG_OWNER_SESSIONS_MAX, ERROR_OWNER_LIMIT,
+                             &options->limit);
 }
 
 static bool read_new_key(struct call *call, struct rest *rest, struct options *options) {
-    RedisModuleString *arg = next(rest);
+    RedisModuleString *arg = next_argument(rest);
     if (!arg) return call_error(call, ERROR_SYNTAX);
     return call_check_sign_key(call, arg, ERROR_NEW_SIGN_KEY, &options->new_key);
 }
 
 static bool read_format(struct call *call, struct rest *rest, struct options *options) {
-    RedisModuleString *arg = next(rest);
+    RedisModuleString *arg = next_argument(rest);
     if (!arg) return call_error(call, ERROR_SYNTAX);
     options->format = call_is_option(arg, "v2") ? TOKEN_V2 : TOKEN_V1;
     return options->format == TOKEN_V2 || call_is_option(arg, "v1") ||
@@ -56,7 +56,7 @@ static bool read_format(struct call *call, struct rest *rest, struct options *op
 }
 
 static bool read_payloads(struct call *call, struct rest *rest, struct options *options) {
-    RedisModuleString *arg = next(rest);
+    RedisModuleString *arg = next_argument(rest);
     long long count;
     if (!arg || RedisModule_StringToLongLong(arg, &count) != REDISMODULE_OK || count < 0 ||
         count > rest->argc / 2)
@@ -81,7 +81,7 @@ static const struct {
 
 static bool read_one(struct call *call, struct rest *rest, unsigned known,
                      struct options *options) {
-    RedisModuleString *word = next(rest);
+    RedisModuleString *word = next_argument(rest);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (!(all[i].option & known) || !call_is_option(word, all[i].word)) continue;
         if (all[i].option & options->given) break;

@@ -8,23 +8,34 @@
 #include "token.h"
 #include "type.h"
 
-bool owned_open(struct owned *owned, struct call *call) {
+/* Opens the list's key, if the call's session can be in a list. False: there is no list in it. */
+static bool open_list(struct owned *owned, struct call *call) {
     *owned = (struct owned){.ctx = call->ctx};
     const struct session *session = call->session;
-    if (session->owner_len == 0) return true;
     struct bytes label = {session->owner, session->owner_len};
-    if (!owner_may_have(label, server_bytes(call_token(call)))) return true;
+    if (label.len == 0 || !owner_may_have(label, server_bytes(call_token(call)))) return false;
     owned->label = RedisModule_CreateString(call->ctx, label.at, label.len);
+    owned->reach = owned_reach(&session->times, type_expires_at(call->key));
     owned->key = RedisModule_OpenKey(call->ctx, owned->label, REDISMODULE_READ | REDISMODULE_WRITE);
-    if (owner_of(owned->key)) return true;
-    bool is_free = RedisModule_KeyType(owned->key) == REDISMODULE_KEYTYPE_EMPTY;
-    enum error error = is_free && slots_exist()
-                           ? slots_serve_both(call->ctx, call_token(call), owned->label)
-                           : ERROR_NONE;
-    if (is_free && error == ERROR_NONE) return true;
-    owned_close(
-        owned); /* where the name holds something else, the session goes on without a list */
-    return !is_free || call_error(call, error == ERROR_NO_SLOT ? ERROR_TRY_AGAIN : error);
+    return owner_of(owned->key);
+}
+
+/* Where the name of the list holds something else, the session goes on without one. */
+bool owned_open(struct owned *owned, struct call *call) {
+    if (open_list(owned, call) || !owned->label) return true;
+    if (RedisModule_KeyType(owned->key) != REDISMODULE_KEYTYPE_EMPTY) {
+        owned_close(owned);
+        return true;
+    }
+    if (!slots_exist()) return true;
+    enum error error = slots_serve_both(call->ctx, call_token(call), owned->label);
+    if (error == ERROR_NONE) return true;
+    owned_close(owned);
+    return call_error(call, error == ERROR_NO_SLOT ? ERROR_TRY_AGAIN : error);
+}
+
+void owned_open_to_end(struct owned *owned, struct call *call) {
+    if (!open_list(owned, call)) owned_close(owned);
 }
 
 /* The longest life that anything here can have, for a session whose expiry was taken away by hand.
@@ -41,32 +52,42 @@ long long owned_reach(const struct session_times *times, long long expire_at) {
     return times->deadline_ms > expire_at ? times->deadline_ms : expire_at;
 }
 
-long long owned_life(RedisModuleCtx *ctx, struct bytes label, const struct tokenlist *tokens) {
+/* Until when a list lives for the sake of what is under a token; 0: no session of the owner. */
+static long long reach_of(RedisModuleKey *key, struct bytes label) {
+    const struct session *session = type_session(key);
+    return owner_is_named(session, label) ? owned_reach(&session->times, type_expires_at(key)) : 0;
+}
+
+/* Until when a list has to live for its sessions' sake. 0: for none, or, while the slot moves, for
+ * some that may be on the other node. */
+static long long life_of(RedisModuleCtx *ctx, RedisModuleString *label,
+                         const struct tokenlist *tokens) {
     long long life = 0;
+    bool is_whole = true;
     char token[TOKEN_V2_LEN];
-    for (uint32_t place = 0; place < tokens->len; place++) {
+    for (uint32_t place = 0; place < tokens->len && is_whole; place++) {
         tokenlist_get(tokens, place, token);
-        if (!owner_may_have(label, (struct bytes){token, sizeof token})) continue;
+        if (!owner_may_have(server_bytes(label), (struct bytes){token, sizeof token})) continue;
         RedisModuleString *name = RedisModule_CreateString(ctx, token, sizeof token);
         RedisModuleKey *key = RedisModule_OpenKey(ctx, name, REDISMODULE_READ);
-        const struct session *session = type_session(key);
-        long long reach =
-            owner_is_named(session, label) ? owned_reach(&session->times, type_expires_at(key)) : 0;
+        long long reach = reach_of(key, server_bytes(label));
         if (reach > life) life = reach;
+        if (RedisModule_KeyType(key) == REDISMODULE_KEYTYPE_EMPTY && slots_exist())
+            is_whole = slots_serve_both(ctx, label, name) == ERROR_NONE;
         RedisModule_CloseKey(key);
         RedisModule_FreeString(ctx, name);
     }
-    return life;
+    return is_whole ? life : 0;
 }
 
-/* Tokens of none that lives: the list may as well expire as it would have. */
-long long owned_settle(RedisModuleCtx *ctx, struct bytes label, RedisModuleKey *key) {
+/* Where it is not known what the sessions need, the list may as well expire as it would have. */
+long long owned_settle(RedisModuleCtx *ctx, RedisModuleString *label, RedisModuleKey *key) {
     const struct owner *owner = owner_of(key);
     if (owner->tokens.len == 0) {
         type_remove(key);
         return 0;
     }
-    long long life = owned_life(ctx, label, &owner->tokens);
+    long long life = life_of(ctx, label, &owner->tokens);
     if (life == 0) life = type_expires_at(key);
     type_expire_at(key, life);
     return life;
@@ -85,7 +106,7 @@ static struct owner *list_of(struct owned *owned) {
 }
 
 void owned_moved(struct owned *owned, RedisModuleString *token, RedisModuleString *successor,
-                 const struct session_times *times, long long expire_at, long long reach) {
+                 const struct session_times *times, long long expire_at) {
     if (!owned->label) return;
     struct owner *owner = list_of(owned);
     const char *name = server_bytes(successor).at;
@@ -93,30 +114,32 @@ void owned_moved(struct owned *owned, RedisModuleString *token, RedisModuleStrin
     tokenlist_replace(&owner->tokens, server_bytes(token).at, name);
     long long life = type_expires_at(owned->key), now_reaches = owned_reach(times, expire_at);
     /* It may have been this session that the list had to live for, and it needs less now. */
-    bool may_shrink = now_reaches < reach && life <= reach;
-    if (life == TYPE_NO_EXPIRY || may_shrink)
-        set_life(owned, owned_life(owned->ctx, server_bytes(owned->label), &owner->tokens));
-    else if (expire_at == TYPE_NO_EXPIRY || expire_at > life)
+    bool may_shrink = now_reaches < owned->reach && life <= owned->reach;
+    long long needed = life == TYPE_NO_EXPIRY || may_shrink
+                           ? life_of(owned->ctx, owned->label, &owner->tokens)
+                           : 0;
+    if (needed > 0)
+        set_life(owned, needed);
+    else if (life != TYPE_NO_EXPIRY && (expire_at == TYPE_NO_EXPIRY || expire_at > life))
         set_life(owned, now_reaches);
     else if (!is_listed)
         set_life(owned, life);
 }
 
 void owned_keep(struct owned *owned, RedisModuleString *token, const struct session_times *times,
-                long long expire_at, long long reach) {
-    owned_moved(owned, token, token, times, expire_at, reach);
+                long long expire_at) {
+    owned_moved(owned, token, token, times, expire_at);
 }
 
-void owned_gone(struct owned *owned, RedisModuleString *token, long long reach) {
+void owned_gone(struct owned *owned, RedisModuleString *token) {
     struct owner *owner = owned->label ? owner_of(owned->key) : NULL;
     if (!owner) return;
     tokenlist_remove(&owner->tokens, server_bytes(token).at);
     bool is_empty = owner->tokens.len == 0;
     long long life = type_expires_at(owned->key);
-    if (is_empty || life <= reach)
-        life = owned_settle(owned->ctx, server_bytes(owned->label), owned->key);
+    if (is_empty || life <= owned->reach) life = owned_settle(owned->ctx, owned->label, owned->key);
     /* Nobody here lives to say until when a list stays whose expiry was taken away by hand. */
-    if (!is_empty && life == TYPE_NO_EXPIRY) type_expire_at(owned->key, life = reach);
+    if (!is_empty && life == TYPE_NO_EXPIRY) type_expire_at(owned->key, life = owned->reach);
     owned->change = (struct effects_list){owned->label, life};
 }
 

@@ -18,6 +18,7 @@ struct owned {
     RedisModuleCtx *ctx;
     RedisModuleString *label; /* NULL: there is no list to keep */
     RedisModuleKey *key;      /* the list's, opened for writing; it may hold nothing */
+    long long reach;          /* owned_reach of the session as it was */
     struct effects_list change;
 };
 
@@ -25,17 +26,19 @@ struct owned {
  * another node while the slot moves; call->error says so. */
 __attribute__((warn_unused_result)) bool owned_open(struct owned *owned, struct call *call);
 
-/* The session has these times now, and `reach` was its owned_reach before. The list has it, and
- * lives as long. */
+/* The same for a session that ends: a list that is not here need not be found. */
+void owned_open_to_end(struct owned *owned, struct call *call);
+
+/* The session has these times now. The list has it, and lives as long. */
 void owned_keep(struct owned *owned, RedisModuleString *token, const struct session_times *times,
-                long long expire_at, long long reach);
+                long long expire_at);
 
 /* The same, and it has moved to another token. */
 void owned_moved(struct owned *owned, RedisModuleString *token, RedisModuleString *successor,
-                 const struct session_times *times, long long expire_at, long long reach);
+                 const struct session_times *times, long long expire_at);
 
-/* The session, whose owned_reach that was, is ended. */
-void owned_gone(struct owned *owned, RedisModuleString *token, long long reach);
+/* The session is ended. */
+void owned_gone(struct owned *owned, RedisModuleString *token);
 
 /* Closes the list, and tells those who watch it when it was changed. */
 void owned_close(struct owned *owned);
@@ -47,11 +50,9 @@ void owned_close(struct owned *owned);
 /* Until when a list lives for a session's sake: as long as it, and up to a ttl longer. */
 long long owned_reach(const struct session_times *times, long long expire_at);
 
-/* Until when a list has to live for all of its sessions' sake. */
-long long owned_life(RedisModuleCtx *ctx, struct bytes label, const struct tokenlist *tokens);
-
 /* Ends a change of the list under an opened key: gives it the life that its sessions need, or
- * deletes it if it has no token. Returns its time of expiry. */
-long long owned_settle(RedisModuleCtx *ctx, struct bytes label, RedisModuleKey *key);
+ * deletes it if it has no token. Its life stays as it is while the slot moves and some of its
+ * sessions may be on the other node. Returns its time of expiry. */
+long long owned_settle(RedisModuleCtx *ctx, RedisModuleString *label, RedisModuleKey *key);
 
 #endif

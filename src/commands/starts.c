@@ -159,14 +159,15 @@ static void join_owner(struct call *call, RedisModuleString *label, RedisModuleK
     const struct session_times *times = &type_session(key)->times;
     long long expire_at = type_expires_at(key), life = type_expires_at(list);
     if (life == TYPE_NO_EXPIRY || leavers->ended.len > 0)
-        life = owned_settle(call->ctx, server_bytes(label), list);
+        life = owned_settle(call->ctx, label, list);
     else if (expire_at > life)
         type_expire_at(list, life = owned_reach(times, expire_at));
     effects_ostart(call->ctx, token, (struct effects_list){label, life}, expire_at, ttl_arg, times,
                    leavers->ended, leavers->dead, payloads_of(options));
 }
 
-/* Makes the session under its token, which nobody else has, and ends those that it pushes out. */
+/* Makes the session under its token, which nobody else has, and ends those that it pushes out. It
+ * closes the list if it answers true: listeners may be modules that delete it. */
 static bool start_owned(struct call *call, RedisModuleString *label, RedisModuleKey *list,
                         struct bytes token, RedisModuleString *ttl_arg, long long ttl,
                         const struct members *members, const struct options *options) {
@@ -179,6 +180,7 @@ static bool start_owned(struct call *call, RedisModuleString *label, RedisModule
         make_session(key, server_bytes(label), ttl, options);
         join_owner(call, label, list, name, key, ttl_arg, &leavers, options);
         RedisModule_CloseKey(key);
+        RedisModule_CloseKey(list);
         call_key_changed(call->ctx, name, "sessiongate.ostart");
         if (server_signals_explicitly()) RedisModule_SignalModifiedKey(call->ctx, label);
         leavers_tell(call->ctx, &leavers);
@@ -190,13 +192,17 @@ static bool start_owned(struct call *call, RedisModuleString *label, RedisModule
 }
 
 /* The list is looked through where somebody may have to go: for LIMIT, for the bound of all, and
- * now and then for tokens that are dead. */
-static bool must_look(const struct owner *owner, const struct options *options) {
-    return options->limit > 0 || owner->tokens.len >= owner->prune_at ||
+ * now and then for tokens that are dead; and where it lost its life by hand, which is found anew.
+ */
+static bool must_look(RedisModuleKey *list, const struct owner *owner,
+                      const struct options *options) {
+    return options->limit > 0 || type_expires_at(list) == TYPE_NO_EXPIRY ||
+           owner->tokens.len >= owner->prune_at ||
            owner->tokens.len >= (size_t)config.max_owner_sessions;
 }
 
-/* Starts a session of the owner whose list is in an opened key. */
+/* Starts a session of the owner whose list is in an opened key, which it closes if it started one.
+ */
 static bool start_in_list(struct call *call, RedisModuleString *label, RedisModuleKey *list,
                           struct bytes token, RedisModuleString *ttl_arg, long long ttl,
                           const struct options *options) {
@@ -208,10 +214,10 @@ static bool start_in_list(struct call *call, RedisModuleString *label, RedisModu
     if (error != ERROR_NONE)
         return call_error(call, error == ERROR_NO_SLOT ? ERROR_TRY_AGAIN : error);
     struct members members = {0};
-    bool looks = owner && must_look(owner, options);
-    bool good = (!looks || members_find(call, label, &owner->tokens, true, &members)) &&
-                start_owned(call, label, list, token, ttl_arg, ttl, &members, options);
+    bool looks = owner && must_look(list, owner, options);
+    bool good = !looks || members_find(call, label, &owner->tokens, true, &members);
     if (good && looks) owner->prune_at = owner_prune_at(members.mine_len + members.others);
+    good = good && start_owned(call, label, list, token, ttl_arg, ttl, &members, options);
     members_free(call->ctx, &members);
     return good;
 }
@@ -234,7 +240,7 @@ int cmd_ostart(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     RedisModuleKey *list = RedisModule_OpenKey(ctx, argv[2], REDISMODULE_READ | REDISMODULE_WRITE);
     bool good = start_in_list(&call, argv[2], list, (struct bytes){token, TOKEN_V2_LEN}, argv[3],
                               ttl, &options);
-    RedisModule_CloseKey(list);
+    if (!good || ttl == 0) RedisModule_CloseKey(list);
     if (!good) return call_refuse(&call);
     RedisModule_ReplyWithStringBuffer(ctx, token, TOKEN_V2_LEN);
     return call_end(&call);
@@ -308,7 +314,6 @@ static long long leave_alias(struct call *call, RedisModuleString *successor, lo
 static void move_session(struct call *call, struct owned *owned, RedisModuleString *successor,
                          RedisModuleKey *to, const struct options *options) {
     long long now = RedisModule_Milliseconds();
-    long long reach = owned_reach(&call->session->times, type_expires_at(call->key));
     long long expire_at = renew_times(call, now, options);
     type_move(call->key, to);
     const struct session_times *times = &type_session(to)->times;
@@ -316,7 +321,7 @@ static void move_session(struct call *call, struct owned *owned, RedisModuleStri
     long long alias_expire_at =
         leave_alias(call, successor, options->grace > 0 ? now + options->grace * 1000 : 0);
     call_remove_aliases(call);
-    owned_moved(owned, call_token(call), successor, times, expire_at, reach);
+    owned_moved(owned, call_token(call), successor, times, expire_at);
     effects_rotate(call->ctx, call_token(call), successor, expire_at, times, alias_expire_at,
                    owned->change, call_aliases(call));
 }

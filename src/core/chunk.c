@@ -30,19 +30,19 @@ static bool read_number(struct rest *rest, uint64_t min, uint64_t max, uint64_t 
     return false;
 }
 
-static void reserve(uint8_t **buffer, size_t *capacity, size_t used, size_t more) {
+static void reserve_bytes(uint8_t **buffer, size_t *capacity, size_t used, size_t more) {
     if (*capacity >= used + more) return;
     *capacity = 2 * used + more;
     *buffer = memory.realloc(*buffer, *capacity);
 }
 
 /* Packs payloads behind the bytes that are in use, and returns how many are then. */
-static size_t pack(const struct session *session, struct session_cursor *cursor, uint8_t **buffer,
-                   size_t *capacity, size_t used) {
+static size_t pack_entries(const struct session *session, struct session_cursor *cursor,
+                           uint8_t **buffer, size_t *capacity, size_t used) {
     const uint8_t *entry;
     while (used < CHUNK_BYTES && (entry = session_next_entry(session, cursor))) {
         size_t size = entry_size_at(entry);
-        reserve(buffer, capacity, used, size);
+        reserve_bytes(buffer, capacity, used, size);
         memcpy(*buffer + used, entry, size);
         used += size;
     }
@@ -52,7 +52,7 @@ static size_t pack(const struct session *session, struct session_cursor *cursor,
 size_t chunk_pack_first(const struct session *session, struct session_cursor *cursor,
                         uint8_t **buffer, size_t *capacity) {
     size_t all = HEAD_MAX + session_entry_bytes(session);
-    reserve(buffer, capacity, 0, all < CHUNK_BYTES ? all : CHUNK_BYTES);
+    reserve_bytes(buffer, capacity, 0, all < CHUNK_BYTES ? all : CHUNK_BYTES);
     uint8_t *at = *buffer;
     at = number_write(at, (uint64_t)session->times.created_ms);
     at = number_write(at, (uint64_t)session->times.deadline_ms);
@@ -63,15 +63,15 @@ size_t chunk_pack_first(const struct session *session, struct session_cursor *cu
         memcpy(at, session->owner, session->owner_len);
         at += session->owner_len;
     }
-    return pack(session, cursor, buffer, capacity, (size_t)(at - *buffer));
+    return pack_entries(session, cursor, buffer, capacity, (size_t)(at - *buffer));
 }
 
 size_t chunk_pack(const struct session *session, struct session_cursor *cursor, uint8_t **buffer,
                   size_t *capacity) {
-    return pack(session, cursor, buffer, capacity, 0);
+    return pack_entries(session, cursor, buffer, capacity, 0);
 }
 
-static bool unpack(struct session *session, struct rest rest) {
+static bool unpack_entries(struct session *session, struct rest rest) {
     while (rest.len > 0) {
         uint64_t name_len, data_len;
         if (!read_number(&rest, 1, SESSION_NAME_MAX, &name_len) ||
@@ -109,9 +109,9 @@ bool chunk_unpack_first(struct session **session, const uint8_t *chunk, size_t c
     *payloads = (uint32_t)announced & ~IS_OWNED;
     if (*payloads > SESSION_PAYLOADS_MAX) return false;
     if (announced & IS_OWNED && !unpack_owner(session, &rest)) return false;
-    return unpack(*session, rest);
+    return unpack_entries(*session, rest);
 }
 
 bool chunk_unpack(struct session *session, const uint8_t *chunk, size_t chunk_len) {
-    return chunk_len > 0 && unpack(session, (struct rest){chunk, chunk_len});
+    return chunk_len > 0 && unpack_entries(session, (struct rest){chunk, chunk_len});
 }

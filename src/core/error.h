@@ -26,7 +26,8 @@
     X(ERROR_DATA, "ERR", "<payload_data> is not 1 to %lld bytes long") \
     X(ERROR_FULL, "ERR", "a session holds at most %lld payloads") \
     X(ERROR_SYNTAX, "ERR", "syntax error: an option is unknown, given twice, or incomplete") \
-    X(ERROR_NO_SESSION, "NOSESSION", "no such session: it was never started, was ended, or expired") \
+    X(ERROR_NO_SESSION, "NOSESSION", "no such session: it was never started, was ended, or" \
+                                     " expired") \
     X(ERROR_NO_PAYLOAD, "NOPAYLOAD", "the session has no payload named <payload_name>") \
     X(ERROR_BUSY_TOKEN, "BUSYTOKEN", "a session of <token> lives already") \
     X(ERROR_WRONG_TYPE, "WRONGTYPE", "Operation against a key holding the wrong kind of value") \

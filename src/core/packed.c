@@ -17,7 +17,8 @@ bool packed_find(const struct packed *packed, const void *name, size_t name_len,
 
 /* Makes the entry at a place of the block, or none at its end, one of another size, and returns it.
  * What it holds is the caller's to write. */
-static inline uint8_t *resize(struct packed *packed, size_t at, size_t old_size, size_t size) {
+static inline uint8_t *resize_entry(struct packed *packed, size_t at, size_t old_size,
+                                    size_t size) {
     if (size == old_size) return packed->block + at;
     size_t end = at + old_size, len = packed->len + size - old_size;
     if (size > old_size) packed->block = memory.realloc(packed->block, len);
@@ -33,14 +34,14 @@ bool packed_put(struct packed *packed, size_t at, const struct payload *old,
     size_t size = entry_size(payload->name_len, payload->data_len);
     if (packed->payloads + !old > PACKED_PAYLOADS || packed->len - old_size + size > PACKED_BYTES)
         return false;
-    entry_write(resize(packed, at, old_size, size), payload);
+    entry_write(resize_entry(packed, at, old_size, size), payload);
     packed->payloads = (uint8_t)(packed->payloads + !old);
     return true;
 }
 
 void packed_delete(struct packed *packed, size_t at) {
     if (--packed->payloads > 0) {
-        resize(packed, at, entry_size_at(packed->block + at), 0);
+        resize_entry(packed, at, entry_size_at(packed->block + at), 0);
         return;
     }
     memory.free(packed->block);

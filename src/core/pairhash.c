@@ -3,7 +3,7 @@
  *
  * Of an input of len bytes, with random words k of 64 bits, sums in brackets modulo 2^64:
  *
- *     nh = (len + k0) * k1 + (a0 + k2) * (b0 + k3) + (a1 + k4) * (b1 + k5) + ...   modulo 2^128
+ *     nh = (len + k0) * k1 + (a0 + k2) * (b0 + k3) + (a1 + k4) * (b1 + k5) + ...  modulo 2^128
  *
  * where ai and bi are the two words of block i, 16 bytes. Fewer bytes than 16 are one block,
  * filled up with zeros. Otherwise the last block is the last 16 bytes, which the one before it may
@@ -12,8 +12,8 @@
  *     len 40:   |---- block 0 ----|---- block 1 ----|
  *                                         |---- block 2 ----|
  *
- * For two different inputs x and y and any number c, nh(x) - nh(y) = c has a chance of 2^-64 at
- * most, over the words k:
+ * For two different inputs x and y and any number c, the nh of x less that of y is c with a chance
+ * of 2^-64 at most, over the words k:
  *
  * Lemma. For a != a' and any b, b', c at most one word k has a * (b + k) - a' * (b' + k) = c
  * modulo 2^128. Let j be (b + k), which is as uniform as k, and d the word (b' - b): then (b' + k)
@@ -58,24 +58,24 @@ static void draw_keys(void) {
     drawn = true;
 }
 
-static inline unsigned __int128 product(const uint64_t *key, const uint8_t *bytes) {
+static inline unsigned __int128 nh_product(const uint64_t *key, const uint8_t *bytes) {
     uint64_t words[2];
     memcpy(words, bytes, BLOCK);
     return (unsigned __int128)(words[0] + key[0]) * (words[1] + key[1]);
 }
 
 /* The rest is read where it lies, by a block that overlaps, as a copy of it takes 3 % of a PGET. */
-static unsigned __int128 nh(const uint64_t *key, const uint8_t *bytes, size_t len) {
+static unsigned __int128 nh_of(const uint64_t *key, const uint8_t *bytes, size_t len) {
     unsigned __int128 sum = (unsigned __int128)(len + key[0]) * key[1];
     if (len < BLOCK) {
         uint8_t block[BLOCK] = {0};
         memcpy(block, bytes, len);
-        sum += product(key + 2, block);
+        sum += nh_product(key + 2, block);
         secret_wipe(block, sizeof block);
         return sum;
     }
-    for (; len > BLOCK; bytes += BLOCK, len -= BLOCK) sum += product(key += 2, bytes);
-    return sum + product(key + 2, bytes + len - BLOCK);
+    for (; len > BLOCK; bytes += BLOCK, len -= BLOCK) sum += nh_product(key += 2, bytes);
+    return sum + nh_product(key + 2, bytes + len - BLOCK);
 }
 
 void pairhash(uint64_t hash[2], const void *sign_key, size_t sign_key_len, const char *name,
@@ -88,7 +88,7 @@ void pairhash(uint64_t hash[2], const void *sign_key, size_t sign_key_len, const
         sign_key_len = sizeof fingerprint;
     }
     unsigned __int128 sum =
-        nh(keys[0], (const uint8_t *)name, name_len) + nh(keys[1], sign_key, sign_key_len);
+        nh_of(keys[0], (const uint8_t *)name, name_len) + nh_of(keys[1], sign_key, sign_key_len);
     hash[0] = (uint64_t)sum;
     hash[1] = (uint64_t)(sum >> 64);
 }

@@ -75,8 +75,8 @@ static void write_state(uint8_t bytes[SECRET_MAC_LEN], const uint32_t state[8]) 
 
 /* The rest of SHA-256 for a message of one block of the key, which is in the state, and len bytes
  * more: those, and the padding of FIPS 180-4, 5.1.1, in one more block. */
-static void finish(uint8_t digest[SECRET_MAC_LEN], const uint32_t keyed[8], const uint8_t *message,
-                   size_t len) {
+static void finish_hash(uint8_t digest[SECRET_MAC_LEN], const uint32_t keyed[8],
+                        const uint8_t *message, size_t len) {
     uint32_t state[8];
     uint8_t block[SHA256_BLOCK_LEN] = {0};
     memcpy(state, keyed, sizeof state);
@@ -96,8 +96,8 @@ static void finish(uint8_t digest[SECRET_MAC_LEN], const uint32_t keyed[8], cons
 static void sign_natively(uint8_t mac[SECRET_MAC_LEN], const struct secret_signer *signer,
                           const uint8_t *message, size_t message_len) {
     uint8_t inner[SECRET_MAC_LEN];
-    finish(inner, signer->keyed.ictx.state, message, message_len);
-    finish(mac, signer->keyed.octx.state, inner, sizeof inner);
+    finish_hash(inner, signer->keyed.ictx.state, message, message_len);
+    finish_hash(mac, signer->keyed.octx.state, inner, sizeof inner);
     sodium_memzero(inner, sizeof inner);
 }
 

@@ -84,7 +84,7 @@ bool session_get(const struct session *session, const void *name, size_t name_le
 }
 
 /* Puts the payloads of the block into a table. */
-static void spill(struct session *session) {
+static void spill_into_table(struct session *session) {
     struct packed packed = session->packed;
     struct table *table = NULL;
     for (size_t at = 0; at < packed.len; at += entry_size_at(packed.block + at)) {
@@ -110,7 +110,7 @@ bool session_put(struct session *session, const void *name, size_t name_len, con
         size_t at;
         bool is_new = !packed_find(&session->packed, name, name_len, &at, &old);
         if (packed_put(&session->packed, at, is_new ? NULL : &old, &payload)) return is_new;
-        spill(session);
+        spill_into_table(session);
     }
     return put_into_table(session, &payload);
 }

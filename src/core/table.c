@@ -40,7 +40,7 @@ static struct node **find_link(struct table *table, const void *name, size_t nam
  * three buckets, say, m is 4: a name of hash 5 is in bucket 5 mod 4 = 1, one of hash 7 would be in
  * 3, which is not there yet, and so is in 7 mod 2 = 1. The fourth bucket, 3, splits off from 3 - 4
  * / 2 = 1: hash 7 moves over, hash 5 stays, and nothing else has to be looked at. */
-static void split(struct table **place) {
+static void split_bucket(struct table **place) {
     struct table *table = *place;
     uint32_t added = table->buckets;
     if (added == power_of_two_from(added))
@@ -65,7 +65,7 @@ static void split(struct table **place) {
 }
 
 /* Takes the last bucket away: its payloads go back to the one that it was split off from. */
-static void merge(struct table **place) {
+static void merge_bucket(struct table **place) {
     struct table *table = *place;
     uint32_t removed = table->buckets - 1;
     struct node **end = &table->chains[removed - power_of_two_from(removed + 1) / 2];
@@ -82,7 +82,7 @@ bool table_find(struct table *table, const void *name, size_t name_len, struct p
     return node != NULL;
 }
 
-static struct table *create(void) {
+static struct table *create_table(void) {
     struct table *table = memory.alloc(table_size(1));
     *table = (struct table){.buckets = 1};
     table->chains[0] = NULL;
@@ -90,7 +90,7 @@ static struct table *create(void) {
 }
 
 bool table_put(struct table **place, const struct payload *payload) {
-    if (!*place) *place = create();
+    if (!*place) *place = create_table();
     struct table *table = *place;
     struct node **link = find_link(table, payload->name, payload->name_len), *node = *link;
     size_t size = entry_size(payload->name_len, payload->data_len);
@@ -111,7 +111,7 @@ bool table_put(struct table **place, const struct payload *payload) {
     table->entry_bytes += size;
     *link = node;
 
-    for (int i = 0; i < 2 && (*place)->buckets < (*place)->payloads; i++) split(place);
+    for (int i = 0; i < 2 && (*place)->buckets < (*place)->payloads; i++) split_bucket(place);
     return is_new;
 }
 
@@ -131,7 +131,7 @@ bool table_delete(struct table **place, const void *name, size_t name_len) {
         *place = NULL;
         return true;
     }
-    for (int i = 0; i < 2 && (*place)->buckets / 2 > (*place)->payloads; i++) merge(place);
+    for (int i = 0; i < 2 && (*place)->buckets / 2 > (*place)->payloads; i++) merge_bucket(place);
     return true;
 }
 

@@ -4,7 +4,7 @@
  * A verified pair of sign key and token is remembered as one hash of both. The token is in it so
  * that a session which was renamed or copied is not opened by what was verified for its old name. A
  * wrong pair has that hash with a chance of 2^-64, whatever was tried before. SipHash for both
- * would cost 800 instructions more, a ninth of a whole PGET.
+ * would cost a ninth of a whole PGET more.
  */
 #include "token.h"
 
@@ -67,8 +67,8 @@ static void write_hex(char *hex, const uint8_t *bytes, size_t len) {
 }
 
 /* Writes the signature that signer gives the token, in hex. */
-static void sign(char *signature, const struct layout *layout, const char *token,
-                 const struct secret_signer *signer) {
+static void write_signature(char *signature, const struct layout *layout, const char *token,
+                            const struct secret_signer *signer) {
     uint8_t mac[SECRET_MAC_LEN];
     secret_sign(mac, signer, token + layout->signed_at, layout->signed_len);
     write_hex(signature, mac, layout->signature_len / 2);
@@ -112,7 +112,7 @@ void token_mint(char token[TOKEN_MAX_LEN], enum token_format format,
     memcpy(token, layout->version, VERSION_LEN);
     fill_random(token + VERSION_LEN, layout->id_len);
     signature[-1] = '.';
-    sign(signature, layout, token, signer);
+    write_signature(signature, layout, token, signer);
     fill_random(signature + layout->signature_len, layout->pad_len);
 }
 
@@ -160,7 +160,7 @@ enum error token_verify(const char *token, size_t len, const void *sign_key, siz
     if (!token_has_form(token, len)) return ERROR_TOKEN_FORM;
     const struct layout *layout = &layouts[token_format(len)];
     char signature[SIGNATURE_MAX_LEN];
-    sign(signature, layout, token, secret_signer(sign_key, sign_key_len));
+    write_signature(signature, layout, token, secret_signer(sign_key, sign_key_len));
     bool same = secret_equal(signature, token + signature_at(layout), layout->signature_len);
     return same ? ERROR_NONE : ERROR_SIGNATURE;
 }

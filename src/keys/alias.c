@@ -19,7 +19,7 @@
 static RedisModuleType *alias_type;
 
 /* A new alias of successor, or NULL when that has not the form of a token. */
-static struct alias *make(const char *successor, size_t successor_len) {
+static struct alias *alias_made_of(const char *successor, size_t successor_len) {
     if (!token_has_form(successor, successor_len)) return NULL;
     struct alias *alias = memory.alloc(sizeof *alias);
     memset(alias, 0, sizeof *alias);
@@ -34,7 +34,7 @@ struct alias *alias_of(RedisModuleKey *key) {
 }
 
 bool alias_create(RedisModuleKey *key, struct bytes successor) {
-    struct alias *alias = make(successor.at, successor.len);
+    struct alias *alias = alias_made_of(successor.at, successor.len);
     if (!alias) return false;
     RedisModule_ModuleTypeSetValue(key, alias_type, alias);
     return true;
@@ -44,7 +44,7 @@ static void *rdb_load(RedisModuleIO *rdb, int format) {
     if (!server_reads_format(rdb, "a rotated token", format, RDB_FORMAT)) return NULL;
     size_t len;
     char *successor = RedisModule_LoadStringBuffer(rdb, &len);
-    struct alias *alias = successor ? make(successor, len) : NULL;
+    struct alias *alias = successor ? alias_made_of(successor, len) : NULL;
     RedisModule_Free(successor);
     if (!alias) RedisModule_LogIOError(rdb, "warning", "a stored rotated token is damaged");
     return alias;
@@ -69,20 +69,20 @@ static size_t mem_usage(const void *value) {
     return sizeof *(const struct alias *)value;
 }
 
-static void digest(RedisModuleDigest *digest, void *value) {
+static void digest_value(RedisModuleDigest *digest, void *value) {
     const struct alias *alias = value;
     RedisModule_DigestAddStringBuffer(digest, alias->successor, alias->successor_len);
     RedisModule_DigestEndSequence(digest);
 }
 
-static void *copy(RedisModuleString *from, RedisModuleString *to, const void *value) {
+static void *copy_value(RedisModuleString *from, RedisModuleString *to, const void *value) {
     (void)from;
     (void)to;
     const struct alias *alias = value;
-    return make(alias->successor, alias->successor_len);
+    return alias_made_of(alias->successor, alias->successor_len);
 }
 
-static int defrag(RedisModuleDefragCtx *ctx, RedisModuleString *key, void **value) {
+static int defrag_value(RedisModuleDefragCtx *ctx, RedisModuleString *key, void **value) {
     (void)key;
     void *moved = RedisModule_DefragAlloc(ctx, *value);
     if (moved) *value = moved;

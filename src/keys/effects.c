@@ -12,7 +12,7 @@
 
 /* What RedisModule_Replicate answered. It refuses nothing that is sent here; should a server do so
  * all the same, then its operator must know that AOF and replicas go their own way from here on. */
-static void sent(RedisModuleCtx *ctx, int outcome) {
+static void was_sent(RedisModuleCtx *ctx, int outcome) {
     if (outcome == REDISMODULE_OK) return;
     RedisModule_Log(ctx, "warning",
                     "the server refused to replicate a change: its AOF and its replicas lack it");
@@ -34,11 +34,11 @@ void effects_start(RedisModuleCtx *ctx, RedisModuleString *token, long long expi
     char buffer[20];
     struct bytes at = digits_of(buffer, expire_at);
     if (!times->deadline_ms && payloads.len == 0)
-        sent(ctx, RedisModule_Replicate(ctx, REPLAY_START, "sbs", token, at.at, at.len, ttl));
+        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_START, "sbs", token, at.at, at.len, ttl));
     else
-        sent(ctx,
-             RedisModule_Replicate(ctx, REPLAY_START, "sbsllv", token, at.at, at.len, ttl,
-                                   CREATED(times), DEADLINE(times), payloads.at, payloads.len));
+        was_sent(ctx,
+                 RedisModule_Replicate(ctx, REPLAY_START, "sbsllv", token, at.at, at.len, ttl,
+                                       CREATED(times), DEADLINE(times), payloads.at, payloads.len));
 }
 
 /* Most calls come through no alias. A list costs the server another allocation, even an empty one.
@@ -46,28 +46,30 @@ void effects_start(RedisModuleCtx *ctx, RedisModuleString *token, long long expi
 void effects_pset(RedisModuleCtx *ctx, RedisModuleString *token, struct strings aliases,
                   struct strings payloads) {
     if (aliases.len > 0)
-        sent(ctx, RedisModule_Replicate(ctx, REPLAY_PSETVIA, "slvv", token, (long long)aliases.len,
-                                        aliases.at, aliases.len, payloads.at, payloads.len));
+        was_sent(ctx,
+                 RedisModule_Replicate(ctx, REPLAY_PSETVIA, "slvv", token, (long long)aliases.len,
+                                       aliases.at, aliases.len, payloads.at, payloads.len));
     else if (payloads.len == 2)
-        sent(ctx,
-             RedisModule_Replicate(ctx, REPLAY_PSET, "sss", token, payloads.at[0], payloads.at[1]));
+        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_PSET, "sss", token, payloads.at[0],
+                                            payloads.at[1]));
     else
-        sent(ctx, RedisModule_Replicate(ctx, REPLAY_PSET, "sv", token, payloads.at, payloads.len));
+        was_sent(ctx,
+                 RedisModule_Replicate(ctx, REPLAY_PSET, "sv", token, payloads.at, payloads.len));
 }
 
 void effects_pdel(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString *name,
                   struct strings aliases) {
     if (aliases.len > 0)
-        sent(ctx,
-             RedisModule_Replicate(ctx, REPLAY_PDEL, "ssv", token, name, aliases.at, aliases.len));
+        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_PDEL, "ssv", token, name, aliases.at,
+                                            aliases.len));
     else
-        sent(ctx, RedisModule_Replicate(ctx, REPLAY_PDEL, "ss", token, name));
+        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_PDEL, "ss", token, name));
 }
 
 static void send_oexpire(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at,
                          long long ttl, struct effects_list list, struct strings aliases) {
-    sent(ctx, RedisModule_Replicate(ctx, REPLAY_OEXPIRE, "sslllv", token, list.owner, expire_at,
-                                    ttl, list.expire_at, aliases.at, aliases.len));
+    was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_OEXPIRE, "sslllv", token, list.owner, expire_at,
+                                        ttl, list.expire_at, aliases.at, aliases.len));
 }
 
 void effects_expire(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at,
@@ -78,10 +80,10 @@ void effects_expire(RedisModuleCtx *ctx, RedisModuleString *token, long long exp
     if (list.owner && RedisModule_StringToLongLong(ttl, &seconds) == REDISMODULE_OK)
         send_oexpire(ctx, token, expire_at, seconds, list, aliases);
     else if (aliases.len > 0)
-        sent(ctx, RedisModule_Replicate(ctx, REPLAY_EXPIRE, "sbsv", token, at.at, at.len, ttl,
-                                        aliases.at, aliases.len));
+        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_EXPIRE, "sbsv", token, at.at, at.len, ttl,
+                                            aliases.at, aliases.len));
     else
-        sent(ctx, RedisModule_Replicate(ctx, REPLAY_EXPIRE, "sbs", token, at.at, at.len, ttl));
+        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_EXPIRE, "sbs", token, at.at, at.len, ttl));
 }
 
 void effects_touch(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at, uint32_t ttl,
@@ -91,47 +93,49 @@ void effects_touch(RedisModuleCtx *ctx, RedisModuleString *token, long long expi
     if (list.owner)
         send_oexpire(ctx, token, expire_at, ttl, list, aliases);
     else if (aliases.len > 0)
-        sent(ctx, RedisModule_Replicate(ctx, REPLAY_TOUCH, "sbv", token, at.at, at.len, aliases.at,
-                                        aliases.len));
+        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_TOUCH, "sbv", token, at.at, at.len,
+                                            aliases.at, aliases.len));
     else
-        sent(ctx, RedisModule_Replicate(ctx, REPLAY_TOUCH, "sb", token, at.at, at.len));
+        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_TOUCH, "sb", token, at.at, at.len));
 }
 
 void effects_rotate(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString *successor,
                     long long expire_at, const struct session_times *times,
                     long long alias_expire_at, struct effects_list list, struct strings aliases) {
     if (list.owner)
-        sent(ctx, RedisModule_Replicate(ctx, REPLAY_OROTATE, "ssslllllv", token, successor,
-                                        list.owner, expire_at, DEADLINE(times), TTL(times),
-                                        alias_expire_at, list.expire_at, aliases.at, aliases.len));
+        was_sent(ctx,
+                 RedisModule_Replicate(ctx, REPLAY_OROTATE, "ssslllllv", token, successor,
+                                       list.owner, expire_at, DEADLINE(times), TTL(times),
+                                       alias_expire_at, list.expire_at, aliases.at, aliases.len));
     else
-        sent(ctx, RedisModule_Replicate(ctx, REPLAY_ROTATE, "ssllllv", token, successor, expire_at,
-                                        DEADLINE(times), TTL(times), alias_expire_at, aliases.at,
-                                        aliases.len));
+        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_ROTATE, "ssllllv", token, successor,
+                                            expire_at, DEADLINE(times), TTL(times), alias_expire_at,
+                                            aliases.at, aliases.len));
 }
 
 void effects_end(RedisModuleCtx *ctx, struct strings tokens) {
     if (tokens.len == 1)
-        sent(ctx, RedisModule_Replicate(ctx, REPLAY_END, "s", tokens.at[0]));
+        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_END, "s", tokens.at[0]));
     else
-        sent(ctx, RedisModule_Replicate(ctx, REPLAY_END, "v", tokens.at, tokens.len));
+        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_END, "v", tokens.at, tokens.len));
 }
 
 void effects_ostart(RedisModuleCtx *ctx, RedisModuleString *token, struct effects_list list,
                     long long expire_at, RedisModuleString *ttl, const struct session_times *times,
                     struct strings ended, struct strings dead, struct strings payloads) {
-    sent(ctx, RedisModule_Replicate(ctx, REPLAY_OSTART, "sslslllllvvv", token, list.owner,
-                                    expire_at, ttl, CREATED(times), DEADLINE(times), list.expire_at,
-                                    (long long)ended.len, (long long)dead.len, ended.at, ended.len,
-                                    dead.at, dead.len, payloads.at, payloads.len));
+    was_sent(ctx,
+             RedisModule_Replicate(ctx, REPLAY_OSTART, "sslslllllvvv", token, list.owner, expire_at,
+                                   ttl, CREATED(times), DEADLINE(times), list.expire_at,
+                                   (long long)ended.len, (long long)dead.len, ended.at, ended.len,
+                                   dead.at, dead.len, payloads.at, payloads.len));
 }
 
 void effects_oend(RedisModuleCtx *ctx, struct effects_list list, RedisModuleString *kept,
                   struct strings ended, struct strings dead) {
     struct bytes name = kept ? server_bytes(kept) : (struct bytes){"", 0};
-    sent(ctx, RedisModule_Replicate(ctx, REPLAY_OEND, "slblvv", list.owner, list.expire_at, name.at,
-                                    name.len, (long long)ended.len, ended.at, ended.len, dead.at,
-                                    dead.len));
+    was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_OEND, "slblvv", list.owner, list.expire_at,
+                                        name.at, name.len, (long long)ended.len, ended.at,
+                                        ended.len, dead.at, dead.len));
 }
 
 /* The first command of a session that is rewritten: it with its first payload, if it has one. */

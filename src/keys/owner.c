@@ -99,7 +99,7 @@ static size_t mem_usage(const void *value) {
     return sizeof *owner + owner->tokens.len * sizeof *owner->tokens.packed;
 }
 
-static void digest(RedisModuleDigest *digest, void *value) {
+static void digest_value(RedisModuleDigest *digest, void *value) {
     const struct tokenlist *tokens = &((struct owner *)value)->tokens;
     RedisModule_DigestAddStringBuffer(digest, (const char *)tokens->packed,
                                       tokens->len * sizeof *tokens->packed);
@@ -113,13 +113,13 @@ static void *copy_of(const struct owner *owner) {
     return copy;
 }
 
-static void *copy(RedisModuleString *from, RedisModuleString *to, const void *value) {
+static void *copy_value(RedisModuleString *from, RedisModuleString *to, const void *value) {
     (void)from;
     (void)to;
     return copy_of(value);
 }
 
-static int defrag(RedisModuleDefragCtx *ctx, RedisModuleString *key, void **value) {
+static int defrag_value(RedisModuleDefragCtx *ctx, RedisModuleString *key, void **value) {
     (void)key;
     void *moved = RedisModule_DefragAlloc(ctx, *value);
     if (moved) *value = moved;
@@ -154,7 +154,8 @@ static void unlink_value(RedisModuleString *key, const void *value) {
 }
 
 /* Ends the sessions of a list that is gone, by one effect. */
-static void end_all(RedisModuleCtx *ctx, RedisModuleString *label, const struct tokenlist *tokens) {
+static void end_orphans(RedisModuleCtx *ctx, RedisModuleString *label,
+                        const struct tokenlist *tokens) {
     RedisModuleString **ended = memory.alloc(tokens->len * sizeof(RedisModuleString *));
     size_t ended_len = 0;
     char token[TOKEN_V2_LEN];
@@ -181,7 +182,7 @@ static int on_evicted(RedisModuleCtx *ctx, int type, const char *event, RedisMod
     (void)event;
     if (!unlinked.label || RedisModule_StringCompare(unlinked.label, key) != 0)
         return REDISMODULE_OK;
-    end_all(ctx, key, &unlinked.owner->tokens);
+    end_orphans(ctx, key, &unlinked.owner->tokens);
     forget_unlinked();
     return REDISMODULE_OK;
 }

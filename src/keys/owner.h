@@ -42,8 +42,8 @@ bool owner_is_named(const struct session *session, struct bytes label);
 /* When to look for dead tokens again, with so many living ones. */
 uint32_t owner_prune_at(size_t living);
 
-/* Ends the session under that name, if it names the owner: opened for writing, deleted, told. False:
- * there is no such session. */
+/* Ends the session under that name, if it names the owner: opened for writing, deleted, told.
+ * False: there is no such session. */
 bool owner_end(RedisModuleCtx *ctx, struct bytes label, RedisModuleString *token);
 
 #endif

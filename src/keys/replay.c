@@ -38,7 +38,7 @@ static bool from_server(RedisModuleCtx *ctx) {
 }
 
 /* Whether the command has to be refused; then it was. */
-static bool refused(RedisModuleCtx *ctx, bool arity_holds) {
+static bool was_refused(RedisModuleCtx *ctx, bool arity_holds) {
     if (!from_server(ctx)) {
         server_reply_error(ctx, ERROR_INTERNAL, 0);
         return true;
@@ -52,13 +52,13 @@ static RedisModuleKey *open_key(RedisModuleCtx *ctx, RedisModuleString *token) {
 }
 
 /* A number of an effect; 0 for anything that effects.c could not have sent. */
-static long long number(const RedisModuleString *arg) {
+static long long number_of(const RedisModuleString *arg) {
     long long value;
     return RedisModule_StringToLongLong(arg, &value) == REDISMODULE_OK && value > 0 ? value : 0;
 }
 
-static uint32_t ttl(const RedisModuleString *arg) {
-    long long value = number(arg);
+static uint32_t ttl_of(const RedisModuleString *arg) {
+    long long value = number_of(arg);
     return value <= UINT32_MAX ? (uint32_t)value : 0;
 }
 
@@ -77,19 +77,19 @@ static void signal_change(RedisModuleCtx *ctx, RedisModuleString *token) {
 }
 
 /* Ends a replay: the command goes on to whoever follows this server. */
-static int done(RedisModuleCtx *ctx) {
+static int reply_done(RedisModuleCtx *ctx) {
     RedisModule_ReplicateVerbatim(ctx);
     return RedisModule_ReplyWithSimpleString(ctx, "OK");
 }
 
 /* Ends one of a change of the session under argv[1], that came through the aliases from argv[first]
  * on. */
-static int done_with(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString **argv, int argc,
-                     int first) {
+static int reply_done_with(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString **argv,
+                           int argc, int first) {
     RedisModule_CloseKey(key);
     signal_change(ctx, argv[1]);
     for (int i = first; i < argc; i++) signal_change(ctx, argv[i]);
-    return done(ctx);
+    return reply_done(ctx);
 }
 
 /*
@@ -148,21 +148,21 @@ static struct bytes label_of(const RedisModuleString *arg) {
  */
 
 int replay_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc == 4 || (argc >= 6 && argc % 2 == 0))) return REDISMODULE_OK;
+    if (was_refused(ctx, argc == 4 || (argc >= 6 && argc % 2 == 0))) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
-    long long expire_at = number(argv[2]);
-    struct session_times times = {.ttl = ttl(argv[3])};
+    long long expire_at = number_of(argv[2]);
+    struct session_times times = {.ttl = ttl_of(argv[3])};
     if (argc == 4) {
         times.created_ms = expire_at - (long long)times.ttl * 1000;
         if (times.created_ms < 0) times.created_ms = 0; /* unknown: nobody sent this */
     } else {
-        times.created_ms = number(argv[4]);
-        times.deadline_ms = number(argv[5]);
+        times.created_ms = number_of(argv[4]);
+        times.deadline_ms = number_of(argv[5]);
     }
     struct session *session = type_create(key, times, TYPE_NOBODY);
     if (argc > 6) put_all(session, argv + 6, argc - 6);
     type_expire_at(key, expire_at);
-    return done_with(ctx, key, argv, 0, 0);
+    return reply_done_with(ctx, key, argv, 0, 0);
 }
 
 /* Deletes the sessions and the aliases of these names. */
@@ -177,23 +177,23 @@ static void remove_all(RedisModuleCtx *ctx, RedisModuleString **names, int names
 
 /* A rewritten AOF has no time of expiry here, and the list by itself. */
 int replay_ostart(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    bool fits = argc >= 10 && number(argv[8]) <= argc - 10 &&
-                number(argv[9]) <= argc - 10 - number(argv[8]);
-    if (refused(ctx, fits)) return REDISMODULE_OK;
-    int ended = (int)number(argv[8]), leavers = ended + (int)number(argv[9]);
+    bool fits = argc >= 10 && number_of(argv[8]) <= argc - 10 &&
+                number_of(argv[9]) <= argc - 10 - number_of(argv[8]);
+    if (was_refused(ctx, fits)) return REDISMODULE_OK;
+    int ended = (int)number_of(argv[8]), leavers = ended + (int)number_of(argv[9]);
     remove_all(ctx, argv + 10, ended);
     RedisModuleKey *key = open_key(ctx, argv[1]);
-    struct session_times times = {number(argv[5]), number(argv[6]), ttl(argv[4])};
+    struct session_times times = {number_of(argv[5]), number_of(argv[6]), ttl_of(argv[4])};
     struct session *session = type_create(key, times, label_of(argv[2]));
     put_all(session, argv + 10 + leavers, argc - 10 - leavers);
-    type_expire_at(key, number(argv[3]));
-    if (number(argv[7]) > 0) {
+    type_expire_at(key, number_of(argv[3]));
+    if (number_of(argv[7]) > 0) {
         RedisModuleKey *list = open_key(ctx, argv[2]);
         take_from_list(list_under(list), argv + 10, leavers);
         RedisModule_CloseKey(list);
-        put_into_list(ctx, argv[2], NULL, argv[1], number(argv[7]));
+        put_into_list(ctx, argv[2], NULL, argv[1], number_of(argv[7]));
     }
-    return done_with(ctx, key, argv, 0, 0);
+    return reply_done_with(ctx, key, argv, 0, 0);
 }
 
 static int replay_payloads(RedisModuleCtx *ctx, RedisModuleString **argv, int first_alias,
@@ -201,91 +201,91 @@ static int replay_payloads(RedisModuleCtx *ctx, RedisModuleString **argv, int fi
     RedisModuleKey *key = open_key(ctx, argv[1]);
     struct session *session = type_session(key);
     if (session) put_all(session, argv + first_payload, argc - first_payload);
-    return done_with(ctx, key, argv, first_payload, first_alias);
+    return reply_done_with(ctx, key, argv, first_payload, first_alias);
 }
 
 int replay_pset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc >= 4 && argc % 2 == 0)) return REDISMODULE_OK;
+    if (was_refused(ctx, argc >= 4 && argc % 2 == 0)) return REDISMODULE_OK;
     return replay_payloads(ctx, argv, 2, 2, argc);
 }
 
 int replay_psetvia(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc >= 5 && number(argv[2]) <= argc - 5)) return REDISMODULE_OK;
-    return replay_payloads(ctx, argv, 3, 3 + (int)number(argv[2]), argc);
+    if (was_refused(ctx, argc >= 5 && number_of(argv[2]) <= argc - 5)) return REDISMODULE_OK;
+    return replay_payloads(ctx, argv, 3, 3 + (int)number_of(argv[2]), argc);
 }
 
 int replay_pdel(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc >= 3)) return REDISMODULE_OK;
+    if (was_refused(ctx, argc >= 3)) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
     struct session *session = type_session(key);
     struct bytes name = server_bytes(argv[2]);
     if (session) session_delete(session, name.at, name.len);
-    return done_with(ctx, key, argv, argc, 3);
+    return reply_done_with(ctx, key, argv, argc, 3);
 }
 
 int replay_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc >= 4)) return REDISMODULE_OK;
+    if (was_refused(ctx, argc >= 4)) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
     struct session *session = type_session(key);
     if (session) {
-        session->times.ttl = ttl(argv[3]);
-        type_expire_at(key, number(argv[2]));
+        session->times.ttl = ttl_of(argv[3]);
+        type_expire_at(key, number_of(argv[2]));
     }
-    return done_with(ctx, key, argv, argc, 4);
+    return reply_done_with(ctx, key, argv, argc, 4);
 }
 
 int replay_oexpire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc >= 6)) return REDISMODULE_OK;
+    if (was_refused(ctx, argc >= 6)) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
     struct session *session = type_session(key);
     if (session) {
-        session->times.ttl = ttl(argv[4]);
-        type_expire_at(key, number(argv[3]));
+        session->times.ttl = ttl_of(argv[4]);
+        type_expire_at(key, number_of(argv[3]));
     }
-    put_into_list(ctx, argv[2], NULL, argv[1], number(argv[5]));
-    return done_with(ctx, key, argv, argc, 6);
+    put_into_list(ctx, argv[2], NULL, argv[1], number_of(argv[5]));
+    return reply_done_with(ctx, key, argv, argc, 6);
 }
 
 int replay_touch(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc >= 3)) return REDISMODULE_OK;
+    if (was_refused(ctx, argc >= 3)) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
-    if (type_session(key)) type_expire_at(key, number(argv[2]));
-    return done_with(ctx, key, argv, argc, 3);
+    if (type_session(key)) type_expire_at(key, number_of(argv[2]));
+    return reply_done_with(ctx, key, argv, argc, 3);
 }
 
 int replay_end(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc >= 2)) return REDISMODULE_OK;
+    if (was_refused(ctx, argc >= 2)) return REDISMODULE_OK;
     remove_all(ctx, argv + 1, argc - 1);
-    return done(ctx);
+    return reply_done(ctx);
 }
 
 int replay_oend(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc >= 5 && number(argv[4]) <= argc - 5)) return REDISMODULE_OK;
-    remove_all(ctx, argv + 5, (int)number(argv[4]));
+    if (was_refused(ctx, argc >= 5 && number_of(argv[4]) <= argc - 5)) return REDISMODULE_OK;
+    remove_all(ctx, argv + 5, (int)number_of(argv[4]));
     RedisModuleKey *key = open_key(ctx, argv[1]);
     struct bytes kept = server_bytes(argv[3]);
     struct owner *owner = is_v2(kept) ? list_under(key) : owner_of(key);
     take_from_list(owner, argv + 5, argc - 5);
     if (owner && is_v2(kept)) tokenlist_add(&owner->tokens, kept.at);
-    close_list(ctx, key, argv[1], number(argv[2]));
-    return done(ctx);
+    close_list(ctx, key, argv[1], number_of(argv[2]));
+    return reply_done(ctx);
 }
 
 /* Moves the session under argv[1], if there is one, to argv[2]; times holds expire_at, deadline,
  * ttl and alias_expire_at. The aliases from argv[first] on are deleted. */
-static void move_session(RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
-                         RedisModuleString **times, int first) {
+static void move_replayed(RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
+                          RedisModuleString **times, int first) {
     remove_all(ctx, argv + first, argc - first);
     RedisModuleKey *from = open_key(ctx, argv[1]);
     if (type_session(from)) {
         RedisModuleKey *to = open_key(ctx, argv[2]);
         type_move(from, to);
         struct session *session = type_session(to);
-        session->times.deadline_ms = number(times[1]);
-        session->times.ttl = ttl(times[2]);
-        type_expire_at(to, number(times[0]));
+        session->times.deadline_ms = number_of(times[1]);
+        session->times.ttl = ttl_of(times[2]);
+        type_expire_at(to, number_of(times[0]));
         RedisModule_CloseKey(to);
-        long long alias_expire_at = number(times[3]);
+        long long alias_expire_at = number_of(times[3]);
         if (alias_expire_at && alias_create(from, server_bytes(argv[2])))
             type_expire_at(from, alias_expire_at);
         else
@@ -301,27 +301,27 @@ static bool are_two(RedisModuleString **names) {
 }
 
 int replay_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc >= 7 && are_two(argv + 1))) return REDISMODULE_OK;
-    move_session(ctx, argv, argc, argv + 3, 7);
-    return done(ctx);
+    if (was_refused(ctx, argc >= 7 && are_two(argv + 1))) return REDISMODULE_OK;
+    move_replayed(ctx, argv, argc, argv + 3, 7);
+    return reply_done(ctx);
 }
 
 int replay_orotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc >= 9 && are_two(argv + 1))) return REDISMODULE_OK;
-    move_session(ctx, argv, argc, argv + 4, 9);
-    put_into_list(ctx, argv[3], argv[1], argv[2], number(argv[8]));
-    return done(ctx);
+    if (was_refused(ctx, argc >= 9 && are_two(argv + 1))) return REDISMODULE_OK;
+    move_replayed(ctx, argv, argc, argv + 4, 9);
+    put_into_list(ctx, argv[3], argv[1], argv[2], number_of(argv[8]));
+    return reply_done(ctx);
 }
 
 int replay_alias(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc == 3)) return REDISMODULE_OK;
+    if (was_refused(ctx, argc == 3)) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
     alias_create(key, server_bytes(argv[2]));
-    return done_with(ctx, key, argv, 0, 0);
+    return reply_done_with(ctx, key, argv, 0, 0);
 }
 
 int replay_owner(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (refused(ctx, argc == 3)) return REDISMODULE_OK;
+    if (was_refused(ctx, argc == 3)) return REDISMODULE_OK;
     put_into_list(ctx, argv[1], NULL, argv[2], 0);
-    return done(ctx);
+    return reply_done(ctx);
 }

@@ -101,7 +101,7 @@ static bool load_chunk(RedisModuleIO *rdb, struct session **session, uint32_t *a
 
 /* Reads a session. False at the first thing that rdb_save could not have written, or when the file
  * ends early. */
-static bool load(RedisModuleIO *rdb, struct session **session) {
+static bool load_chunks(RedisModuleIO *rdb, struct session **session) {
     uint32_t announced;
     if (!load_chunk(rdb, session, &announced)) return false;
     while (session_payloads(*session) < announced)
@@ -112,7 +112,7 @@ static bool load(RedisModuleIO *rdb, struct session **session) {
 static void *rdb_load(RedisModuleIO *rdb, int format) {
     if (!server_reads_format(rdb, "a session", format, RDB_FORMAT)) return NULL;
     struct session *session = session_create();
-    if (load(rdb, &session)) return count_made(session);
+    if (load_chunks(rdb, &session)) return count_made(session);
     RedisModule_LogIOError(rdb, "warning", "a stored session is damaged or cut short");
     session_free(session);
     return NULL;
@@ -145,7 +145,7 @@ static size_t mem_usage(const void *value) {
 }
 
 /* Each payload is a sequence of its own, so that their order does not matter. */
-static void digest(RedisModuleDigest *digest, void *value) {
+static void digest_value(RedisModuleDigest *digest, void *value) {
     const struct session *session = value;
     const struct session_times *times = &session->times;
     RedisModule_DigestAddLongLong(digest, times->created_ms);
@@ -163,7 +163,7 @@ static void digest(RedisModuleDigest *digest, void *value) {
     }
 }
 
-static void *copy(RedisModuleString *from, RedisModuleString *to, const void *value) {
+static void *copy_value(RedisModuleString *from, RedisModuleString *to, const void *value) {
     (void)from;
     (void)to;
     return count_made(session_copy(value));
@@ -176,7 +176,7 @@ static void *defrag_move(void *context, void *block) {
 /* The cursor counts buckets; the server sets it aside between the steps of one large session.
  * Between two steps the session may change, and a payload may stay where it is: that costs nothing
  * but its place. */
-static int defrag(RedisModuleDefragCtx *ctx, RedisModuleString *key, void **value) {
+static int defrag_value(RedisModuleDefragCtx *ctx, RedisModuleString *key, void **value) {
     (void)key;
     unsigned long bucket = 0;
     bool resumed = RedisModule_DefragCursorGet(ctx, &bucket) == REDISMODULE_OK && bucket > 0;

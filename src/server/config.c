@@ -85,7 +85,7 @@ static bool take_format(RedisModuleCtx *ctx, RedisModuleString *arg) {
 }
 
 /* Takes one argument and its value. */
-static bool take(RedisModuleCtx *ctx, RedisModuleString *arg, RedisModuleString *value) {
+static bool take_argument(RedisModuleCtx *ctx, RedisModuleString *arg, RedisModuleString *value) {
     const char *name = RedisModule_StringPtrLen(arg, NULL);
     if (strcasecmp(name, TOKEN_FORMAT) == 0) return take_format(ctx, value);
     for (size_t i = 0; i < NUMBERS; i++)
@@ -113,6 +113,6 @@ bool config_load(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         return false;
     }
     for (int i = 0; i < argc; i += 2)
-        if (!take(ctx, argv[i], argv[i + 1])) return false;
+        if (!take_argument(ctx, argv[i], argv[i + 1])) return false;
     return !RedisModule_RegisterNumericConfig || register_parameters(ctx);
 }

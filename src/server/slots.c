@@ -23,7 +23,7 @@ bool slots_exist(void) {
 }
 
 /* What the probe's reply, or its absence, says. */
-static enum error answer(RedisModuleCallReply *reply) {
+static enum error probe_answer(RedisModuleCallReply *reply) {
     int reason = errno; /* means something only without a reply */
     probing = false;
     if (reply) {
@@ -35,7 +35,7 @@ static enum error answer(RedisModuleCallReply *reply) {
 
 enum error slots_serve(RedisModuleCtx *ctx, const char *name, size_t name_len) {
     probing = true;
-    return answer(RedisModule_Call(ctx, SLOTS_PROBE, "b", name, name_len));
+    return probe_answer(RedisModule_Call(ctx, SLOTS_PROBE, "b", name, name_len));
 }
 
 /* A slot that is arriving takes one name that is not there, but not two of them. The name in braces
@@ -46,19 +46,19 @@ enum error slots_serve_new(RedisModuleCtx *ctx, const char *name, size_t name_le
     char sibling[TOKEN_MAX_LEN + 3];
     int sibling_len = snprintf(sibling, sizeof sibling, "{%.*s}", (int)name_len, name);
     probing = true;
-    return answer(
+    return probe_answer(
         RedisModule_Call(ctx, SLOTS_PROBE, "bb", name, name_len, sibling, (size_t)sibling_len));
 }
 
 enum error slots_serve_both(RedisModuleCtx *ctx, RedisModuleString *one, RedisModuleString *other) {
     probing = true;
-    return answer(RedisModule_Call(ctx, SLOTS_PROBE, "ss", one, other));
+    return probe_answer(RedisModule_Call(ctx, SLOTS_PROBE, "ss", one, other));
 }
 
 enum error slots_serve_reads(RedisModuleCtx *ctx, RedisModuleString *one,
                              RedisModuleString *other) {
     probing = true;
-    return answer(RedisModule_Call(ctx, SLOTS_PROBE_READ, "ss", one, other));
+    return probe_answer(RedisModule_Call(ctx, SLOTS_PROBE_READ, "ss", one, other));
 }
 
 int slots_probe(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {

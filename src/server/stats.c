@@ -29,7 +29,7 @@ void stats_refused(enum error error) {
         stats.payload_misses++;
 }
 
-static void show(RedisModuleInfoCtx *info, int for_crash_report) {
+static void show_section(RedisModuleInfoCtx *info, int for_crash_report) {
     (void)for_crash_report;
     /* The server puts the module's name before the section's and each field's. */
     RedisModule_InfoAddSection(info, "");
@@ -56,7 +56,7 @@ static int on_gone(RedisModuleCtx *ctx, int type, const char *event, RedisModule
 }
 
 void stats_load(RedisModuleCtx *ctx) {
-    if (RedisModule_RegisterInfoFunc) RedisModule_RegisterInfoFunc(ctx, show);
+    if (RedisModule_RegisterInfoFunc) RedisModule_RegisterInfoFunc(ctx, show_section);
     if (!RedisModule_SubscribeToKeyspaceEvents) return;
     /* Before Valkey 9 a client whose MOVE or COPY meets an expired key is left in the other
      * database when a module listens to expiry (seen on 8.1.1): a counter is not worth that. */

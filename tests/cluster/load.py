@@ -157,27 +157,30 @@ class Load:
     client    makes a client: Client, or RedisPy for a load that does not wait
     timeout   seconds until a client gives an answer up
     drift     DRIFT where slots are moved key by key
+    kinds     of workers, those that write and those that read: (Writer, Reader) by default
     broken    {sentence: texts of the answers that broke it}
     counts    {what: how often}
     sessions  all that were started
     """
 
+    sentences = SENTENCES
+
     def __init__(self, ports, seed, waits=False, writers=2, readers=2, rate=250, timeout=30,
-                 drift=0, client=None):
+                 drift=0, client=None, kinds=None):
         self.ports, self.seed, self.waits, self.rate = ports, seed, waits, rate
         self.make_client = client or (lambda ports, seed: Client(ports, int(waits), timeout, seed))
         self.drift = drift
-        self.broken = {sentence: [] for sentence in SENTENCES}
+        self.broken = {sentence: [] for sentence in self.sentences}
         self.sessions = []
         self.counts = {}
         self.handled = {}
         self.lock = threading.Lock()
         self.stopping = threading.Event()
-        self.threads = [threading.Thread(target=self._run, args=(Writer, f"{seed} writer {number}"))
-                        for number in range(writers)]
-        self.threads += [threading.Thread(target=self._run,
-                                          args=(Reader, f"{seed} reader {number}"))
-                         for number in range(readers)]
+        counts = zip(kinds or (Writer, Reader), (writers, readers))
+        self.threads = [threading.Thread(target=self._run,
+                                         args=(kind, f"{seed} {kind.__name__} {number}"))
+                        for kind, count in counts for number in range(count)]
+        self.workers = []
 
     def __enter__(self):
         for thread in self.threads:
@@ -192,6 +195,10 @@ class Load:
         for thread in self.threads:
             if thread.is_alive():
                 thread.join()
+
+    def met(self, code):
+        """How often clients have met that error up to now."""
+        return sum(worker.client.handled.get(code, 0) for worker in self.workers)
 
     def wait_writes(self, more, seconds=60):
         """Wait until that many more writes are sure."""
@@ -212,7 +219,7 @@ class Load:
             reader.close()
 
     def assert_right(self):
-        texts = [f"{sentence}: {text}" for sentence in SENTENCES
+        texts = [f"{sentence}: {text}" for sentence in self.sentences
                  for text in self.broken[sentence][:3]]
         assert not texts, "\n".join([f"seed {self.seed}; handled {self.handled}", *texts])
 
@@ -226,6 +233,7 @@ class Load:
 
     def _run(self, kind, seed):
         worker = kind(self, seed)
+        self.workers.append(worker)
         begun, done = time.monotonic(), 0
         try:
             while not self.stopping.is_set():

@@ -137,8 +137,8 @@ static void a_first_chunk_cut_anywhere_but_behind_its_head_is_refused(void **sta
 static bool is_head(const char *head, size_t len) {
     struct session *session = session_create();
     uint32_t payloads;
-    bool accepted =
-        chunk_unpack_first(&session, fence_before_end(fence, head, len), len, &payloads);
+    const uint8_t *bytes = fence_before_end(fence, head, len);
+    bool accepted = chunk_unpack_first(&session, bytes, len, &payloads);
     session_free(session);
     return accepted;
 }

@@ -48,7 +48,8 @@ static void names_of_any_bytes_have_the_slot_of_their_crc16(void **state) {
     fence_free(fence);
 }
 
-/* The cluster specification's examples of hash tags, and what it says of each: the bytes that count.
+/* The cluster specification's examples of hash tags, and what it says of each: the bytes that
+ * count.
  */
 static void of_a_name_with_a_hash_tag_only_the_tag_counts(void **state) {
     (void)state;

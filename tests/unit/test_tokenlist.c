@@ -296,7 +296,8 @@ static void random_operations_agree_with_a_model(void **state) {
     struct random random = random_seeded();
     struct tokenlist list = {0};
     for (int i = 0; i < 20000; i++) {
-        /* Names from a few and from many: lists that are full of what is asked, and nearly empty. */
+        /* Names from a few and from many: lists that are full of what is asked, and nearly empty.
+         */
         uint32_t names = i / 2000 % 2 ? 6 : MANY;
         uint32_t one = random_below(&random, names), other = random_below(&random, names);
         switch (random_below(&random, 4)) {
