@@ -8,8 +8,8 @@ usage() {
     cat <<'HELP'
 test.sh: every check and test of SessionGate
 
-    ./test.sh            under 10 minutes on two cores
-    ./test.sh --quick    under a minute, for use while writing code
+    ./test.sh            under 25 minutes on two cores
+    ./test.sh --quick    for use while writing code: a minute for the module, and one for each client
     ./test.sh --full     everything there is, the tests that take minutes among it
 
                                                     --quick  default  --full
@@ -23,12 +23,14 @@ test.sh: every check and test of SessionGate
     tests of valkey-sid                                         x        x
     tests of redis-trixie, valkey-trixie                       (2)       x
     tests of redis-sid                                                   x
+    clients (clients/LANGUAGE/test)                   (3)       x        x
     packages: built, checked by lintian, installed              x        x
     images: built and run (tests/image)                                  x
     tests that take minutes                                              x
 
     (1) of one server alone, without those that take more than two seconds
     (2) without those that take more than two seconds
+    (3) the library itself, without frameworks
 
 Two steps run at a time. A step that fails is shown with its whole output and does not stop the others. A
 server that cannot be had counts as skipped, and what was skipped is listed with the reason. The last
@@ -173,9 +175,21 @@ tests_of() {
     python_tests tests --ignore tests/packages --server "$server" "$@"
 }
 
+# client LANGUAGE OPTION...: the tests of a client, which brings what it needs, or says why it cannot.
+client() {
+    local status=0
+    "clients/$1/test" --junit "$results/$name.xml" "${@:2}" || status=$?
+    if [[ $status -eq 77 ]]; then
+        skip "$(tail -n 1 "$results/$name.log")"
+        return
+    fi
+    [[ ! -e $results/$name.xml ]] || count
+    return $status
+}
+
 # ours FIND-TEST...: the files of the tree that pass, each ended by a NUL.
 ours() {
-    find . \( -path ./build -o -path ./.git \) -prune -o -type f "$@"
+    find . \( -path ./build -o -path ./.git -o -name node_modules \) -prune -o -type f "$@"
 }
 
 # Shows what `clang-format -i` would change.
@@ -265,6 +279,11 @@ for server in "${servers[@]}"; do
     some=()
     [[ $mode != default || $server != *-trixie ]] || some=(-m "not slow")
     step "tests of $server" after "gcc build" tests_of "$server" "${arguments[@]}" "${some[@]}"
+done
+for language in python node go; do
+    some=()
+    [[ $mode != quick ]] || some=(--quick)
+    step "client for $language" after "gcc build" client "$language" "${some[@]}"
 done
 [[ $mode == quick ]] || step "packages" after "gcc build" python_tests tests/packages
 case $mode in

@@ -15,7 +15,7 @@ MODULES = {
     "core": "commands", "instructions": "costs", "memory": "costs", "payloads": "commands",
     "many": "commands", "script": "rivals", "application": "rivals", "durable": "commands",
     "sessions": "growth", "growth": "growth", "bulk": "growth", "pause": "costs",
-    "refused": "costs", "cluster": "clusters"}
+    "refused": "costs", "owners": "owners", "cluster": "clusters"}
 
 
 def load(name):

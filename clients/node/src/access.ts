@@ -1,0 +1,232 @@
+/**
+ * One application's access: its sign keys, its policy, and its way to the server. Gate shows it to the
+ * application, sessions and adapters use it directly.
+ */
+import { createSecretKey, type KeyObject } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  type Argument,
+  type Client,
+  type Command,
+  type Driver,
+  driverOf,
+  type Reply,
+} from "./driver.js";
+import { BadArgument, BadSignature, BadToken, errorOf, isTryAgain } from "./errors.js";
+import { secret } from "./secret.js";
+import { formOf, mint, signedBy, type TokenFormat } from "./token.js";
+
+/** What a payload is written with: as JSON, unless the application has better. */
+export interface Serializer {
+  /** undefined leaves the payload out. */
+  stringify(value: unknown): string | undefined;
+  parse(text: string): unknown;
+}
+
+export interface GateOptions {
+  /**
+   * The application's secrets, newest first; text stands for its UTF-8. New tokens are signed with the first,
+   * tokens of the others go on working. At least one, none empty.
+   */
+  signKeys: readonly (string | Uint8Array)[];
+  /** The life of a session from its last refresh, in seconds. Default: 1800. */
+  ttl?: number | undefined;
+  /** A deadline from the start that no refresh passes, in seconds. Default: none. */
+  maxTtl?: number | undefined;
+  /** A loaded session is refreshed at most once in so many seconds, and in a tenth of its life. Default: 60. */
+  refresh?: number | undefined;
+  /** The form of new tokens. Default: "v2". */
+  tokenFormat?: TokenFormat | undefined;
+  /** How sessions write their payloads. Default: JSON. */
+  serializer?: Serializer | undefined;
+}
+
+/** TRYAGAIN is repeated after 4, 8, 16 … 512 ms, ten times, 2 s in all. */
+const FIRST_WAIT_MS = 4;
+const LONGEST_WAIT_MS = 512;
+const REPEATS = 10;
+
+/** So many verified tokens are remembered; then all are forgotten. */
+const MOST_VERIFIED = 1000;
+
+export class Access {
+  readonly ttl: number;
+  readonly maxTtl: number | undefined;
+  readonly serializer: Serializer;
+  readonly #minAge: string;
+  readonly #driver: Driver;
+  readonly #format: TokenFormat;
+  /** The keys twice: to verify with, and to send. Neither shows its bytes. */
+  readonly #verifying: readonly KeyObject[];
+  readonly #sending: readonly Buffer[];
+  /** Tokens that were verified lately, whole, and by which key. */
+  readonly #verified = new Map<string, number>();
+
+  constructor(client: Client, options: GateOptions) {
+    const {
+      signKeys,
+      ttl = 1800,
+      maxTtl,
+      refresh = 60,
+      tokenFormat = "v2",
+      serializer = JSON,
+    } = options;
+    if (!Array.isArray(signKeys) || signKeys.length === 0) {
+      throw new BadArgument("signKeys is not an array of one sign key or more");
+    }
+    const keys = signKeys.map((key: unknown) => {
+      const bytes = typeof key === "string" ? Buffer.from(key) : key;
+      if (!(bytes instanceof Uint8Array) || bytes.length === 0) {
+        throw new BadArgument("a sign key is neither text nor bytes, or is empty");
+      }
+      return bytes;
+    });
+    whole("ttl", ttl, 1);
+    if (maxTtl !== undefined) whole("maxTtl", maxTtl, 1);
+    whole("refresh", refresh, 0);
+    if (tokenFormat !== "v1" && tokenFormat !== "v2")
+      throw new BadArgument('tokenFormat is neither "v1" nor "v2"');
+    this.#driver = driverOf(client);
+    this.#verifying = keys.map((key) => createSecretKey(key));
+    this.#sending = keys.map(secret);
+    this.#format = tokenFormat;
+    this.ttl = ttl;
+    this.maxTtl = maxTtl;
+    this.#minAge = String(Math.min(refresh, Math.floor(ttl / 10)));
+    this.serializer = serializer;
+  }
+
+  get cluster(): boolean {
+    return this.#driver.cluster;
+  }
+
+  get keyCount(): number {
+    return this.#sending.length;
+  }
+
+  get format(): TokenFormat {
+    return this.#format;
+  }
+
+  mint(): string {
+    return mint(this.#format, this.#verifying[0] as KeyObject);
+  }
+
+  verify(token: unknown): { position: number; form: TokenFormat } | undefined {
+    const form = formOf(token);
+    if (!form) return undefined;
+    const position = this.#signedBy(token as string, form);
+    return position < 0 ? undefined : { position, form };
+  }
+
+  /** The position of the key that signed the token; BadToken or BadSignature, without a round trip. */
+  keyOf(token: unknown): number {
+    const form = formOf(token);
+    if (!form) throw new BadToken();
+    const position = this.#signedBy(token as string, form);
+    if (position < 0) throw new BadSignature();
+    return position;
+  }
+
+  /** A visitor's requests come in bursts: what was verified a moment ago is not computed again. */
+  #signedBy(token: string, form: TokenFormat): number {
+    const known = this.#verified.get(token);
+    if (known !== undefined) return known;
+    const position = signedBy(token, form, this.#verifying);
+    if (position >= 0) {
+      if (this.#verified.size >= MOST_VERIFIED) this.#verified.clear();
+      this.#verified.set(token, position);
+    }
+    return position;
+  }
+
+  /** The sign key at that position, as an argument. */
+  signKey(position: number): Buffer {
+    return this.#sending[position] as Buffer;
+  }
+
+  /** A command on a key, the token or the owner, signed with the sign key at that position. */
+  command(name: string, key: string, position: number, ...args: Argument[]): Command {
+    return {
+      key,
+      readonly: READONLY.has(name),
+      line: [`SESSIONGATE.${name}`, this.signKey(position), key, ...args],
+    };
+  }
+
+  /** START has no key: any master takes it. */
+  start(...args: Argument[]): Command {
+    return {
+      key: undefined,
+      readonly: false,
+      line: ["SESSIONGATE.START", this.signKey(0), ...args],
+    };
+  }
+
+  /** All payloads as text, which is what sessions read. */
+  payloadsOf(token: string, position: number): Command {
+    return {
+      key: token,
+      readonly: true,
+      asText: true,
+      line: ["SESSIONGATE.PGETALL", this.signKey(position), token],
+    };
+  }
+
+  /** What each load sends: for the payloads, and for the refresh that is due now and then. */
+  loading(token: string, position: number): Command[] {
+    return [
+      this.payloadsOf(token, position),
+      this.command("TOUCH", token, position, "MINAGE", this.#minAge),
+    ];
+  }
+
+  /** Send together; each command is answered with its reply or with its error, none of which is thrown. */
+  send(commands: readonly Command[]): Promise<Reply[]> {
+    return this.#driver.send(commands).then((replies) => {
+      if (!replies.some(isError)) return replies;
+      if (replies.some(isTryAgain)) {
+        return this.#repeat(commands, replies).then(() => translated(commands, replies));
+      }
+      return translated(commands, replies);
+    });
+  }
+
+  /** Send one command; its error is thrown. */
+  async call(command: Command): Promise<Reply> {
+    const [reply] = await this.send([command]);
+    if (reply instanceof Error) throw reply;
+    return reply;
+  }
+
+  /** A slot moves key by key: what met it half-way is sent again. */
+  async #repeat(commands: readonly Command[], replies: Reply[]): Promise<void> {
+    let wait = FIRST_WAIT_MS;
+    for (let i = 0; i < REPEATS; i++) {
+      await sleep(wait);
+      wait = Math.min(2 * wait, LONGEST_WAIT_MS);
+      const again = replies.flatMap((reply, index) => (isTryAgain(reply) ? [index] : []));
+      if (again.length === 0) return;
+      const answers = await this.#driver.send(again.map((index) => commands[index] as Command));
+      again.forEach((index, position) => {
+        replies[index] = answers[position];
+      });
+    }
+  }
+}
+
+const isError = (reply: Reply) => reply instanceof Error;
+
+function translated(commands: readonly Command[], replies: readonly Reply[]): Reply[] {
+  return replies.map((reply, index) =>
+    reply instanceof Error ? errorOf(reply, (commands[index] as Command).line[0]) : reply,
+  );
+}
+
+const READONLY = new Set(["PGET", "PMGET", "PGETALL", "TTL", "INFO", "OLIST"]);
+
+function whole(name: string, value: unknown, least: number): void {
+  if (!Number.isSafeInteger(value) || (value as number) < least) {
+    throw new BadArgument(`${name} is not a whole number of seconds from ${least} on`);
+  }
+}

@@ -1,0 +1,80 @@
+/** What every adapter must do, over HTTP: tests to run on each framework's application with the same routes. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { test } from "node:test";
+
+/**
+ * @param app what `application` of a framework's test answers: `store`, `browser()`, `slow(name)`
+ * @param idOf answers the token in a browser's cookies
+ */
+export function adapterRules({ app, gate, under, idOf }) {
+  const { sent } = under;
+
+  test("a session is read and written, and nothing is stored of who writes nothing", async () => {
+    const browser = app().browser();
+    assert.deepEqual(await sent(() => browser.get("/read")), []);
+    assert.deepEqual(await sent(() => browser.get("/set?user=Ada&lang=en")), ["ADOPT"]);
+    assert.ok(gate.verify(idOf(browser)));
+    assert.deepEqual(await sent(() => browser.get("/read")), ["PGETALL", "TOUCH"]);
+    assert.deepEqual(await sent(() => browser.get("/set?lang=fr")), ["PGETALL", "PMSET", "TOUCH"]);
+    await browser.get("/delete?name=lang");
+    const { user, lang } = await browser.json("/read");
+    assert.deepEqual([user, lang], ["Ada", undefined]);
+  });
+
+  test("parallel requests that change what was there before do not undo each other", async () => {
+    const browser = app().browser();
+    await browser.get("/set?a=0&b=0&c=0");
+    const slow = app().slow("parallel");
+    const late = browser.get("/slow?gate=parallel");
+    await slow.arrived.opened;
+    await browser.get("/set?a=1");
+    await browser.get("/delete?name=c");
+    slow.leave.open();
+    await late;
+    const { a, b, c, slow: saved } = await browser.json("/read");
+    assert.deepEqual({ a, b, c, saved }, { a: "1", b: "0", c: undefined, saved: "saved" });
+  });
+
+  test("a logout during a slow request is final: the session is lost, the response is not", async () => {
+    const browser = app().browser();
+    await browser.get("/set?user=Ada");
+    const id = idOf(browser);
+    const late = browser.clone();
+    const slow = app().slow("logout");
+    const lost = once(app().store, "lost");
+    const response = late.get("/slow?gate=logout");
+    await slow.arrived.opened;
+    await browser.get("/destroy");
+    slow.leave.open();
+    assert.equal((await response).status, 200);
+    assert.match((await lost)[0].id, /^[0-9a-f]{32}$/);
+    assert.equal(await under.client.exists(id), 0);
+    assert.equal((await late.json("/read")).user, undefined);
+  });
+
+  test("owners: log in, look at the devices, log out everywhere else", async (t) => {
+    const why = await under.withoutOwners();
+    if (why) return t.skip(why);
+    const browser = app().browser();
+    await browser.get("/set?cart=full");
+    const former = browser.clone();
+    const { user, cart } = await browser.json("/login?user=ada");
+    assert.deepEqual([user, cart], ["ada", "full"]);
+    assert.notEqual(idOf(browser), idOf(former));
+    assert.equal((await browser.json("/read")).id, idOf(browser));
+    assert.equal((await former.json("/read")).cart, undefined);
+    const other = app().browser();
+    await other.get("/login?user=ada");
+    const devices = await browser.json("/devices?owner=user:ada");
+    assert.deepEqual(
+      devices.map((device) => device.current),
+      [true, false],
+    );
+    assert.deepEqual(devices[0].payloads, { user: "ada", cart: "full" });
+    assert.equal((await browser.get("/end-all?owner=user:ada")).text, "1");
+    assert.equal((await other.json("/read")).user, undefined);
+    assert.equal((await browser.json("/read")).user, "ada");
+    await app().store.endAll("user:ada");
+  });
+}

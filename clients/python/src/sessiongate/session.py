@@ -1,0 +1,275 @@
+"""One session as an application uses it: what was loaded, what has changed, how it is saved.
+
+SessionState holds that and sends nothing; the functions below it are plans (see commands.py), which
+the Session of gate.py and that of asyncio.py carry out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+from .commands import LARGEST_NAME, Commands, Name, Plan, name_bytes
+from .errors import BadArgument, NoPayload, NoSession
+from .payloads import Payloads
+
+
+class SessionState(Payloads, MutableMapping[str, Any]):
+    """A mapping of names, str of 1 to 200 bytes, to values that the serializer takes, JSON as a rule.
+
+    Changes stay here until save(); those inside a value, of a list say, are noticed as well.
+    """
+
+    def __init__(self, commands: Commands, token: str | None) -> None:
+        super().__init__({}, commands.serializer)
+        self._commands = commands
+        self._token = token  # of the session that is stored; None: there is none
+        self._loaded = token is None
+        self._deleted: set[str] = set()
+        self._has_ended = False
+
+    def _ensure_loaded(self) -> None:
+        """Called before the mapping is looked at."""
+
+    # The mapping
+
+    def __getitem__(self, name: str) -> Any:
+        self._ensure_loaded()
+        if name in self._deleted:
+            raise KeyError(name)
+        return super().__getitem__(name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if not isinstance(name, str):
+            raise TypeError("the name of a payload is a str")
+        if not 1 <= len(name.encode("utf-8", "replace")) <= LARGEST_NAME:
+            raise BadArgument(f"the name of a payload is 1 to {LARGEST_NAME} bytes long")
+        self._ensure_loaded()
+        self._values[name] = value
+        self._deleted.discard(name)
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self._forget(name)
+        if name in self._stored:
+            self._deleted.add(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._ensure_loaded()
+        return name in self._values or (name in self._stored and name not in self._deleted)
+
+    def __iter__(self) -> Iterator[str]:
+        self._ensure_loaded()
+        stored = [name for name in self._stored if name not in self._deleted]
+        return iter(stored + [name for name in self._values if name not in self._stored])
+
+    def __len__(self) -> int:
+        self._ensure_loaded()
+        new = sum(name not in self._stored for name in self._values)
+        return len(self._stored) - len(self._deleted) + new
+
+    def clear(self) -> None:
+        """Delete every payload."""
+        for name in list(self):
+            del self[name]
+
+    def __repr__(self) -> str:
+        if not self._loaded:
+            return f"<{type(self).__name__}, not loaded>"
+        return f"<{type(self).__name__}, {'new' if self.is_new else 'stored'}, {len(self)} payloads>"
+
+    # What the server has of it
+
+    @property
+    def token(self) -> str | None:
+        """The token to hand to the visitor; None as long as nothing is stored."""
+        self._ensure_loaded()
+        return self._token
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it is not stored yet: there was no token, or none of a living session."""
+        self._ensure_loaded()
+        return self._token is None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the mapping was looked at, so that the server was asked."""
+        return self._loaded
+
+    @property
+    def is_emptied(self) -> bool:
+        """Whether it is stored, and its last payload was deleted and that not saved yet."""
+        return self._token is not None and bool(self._deleted) and len(self) == 0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether end() was called on it while it was stored, so that its cookie may be deleted."""
+        return self._has_ended
+
+    def changes(self) -> tuple[dict[str, bytes], list[str]]:
+        """What save() would set and delete: ({name: data}, [name])."""
+        sets = {}
+        for name, value in self._values.items():
+            data = self._serializer.dumps(value)
+            stored = self._stored.get(name)
+            if stored is None or (data != stored and data != self._spelt_here(stored)):
+                sets[name] = data
+        return sets, sorted(self._deleted)
+
+    def _spelt_here(self, stored: bytes) -> bytes | None:
+        """What was loaded, serialized again: another language spells the same value otherwise."""
+        try:
+            return self._serializer.dumps(self._serializer.loads(stored))
+        except Exception:
+            return None
+
+    def _forget(self, name: str) -> None:
+        self._values.pop(name, None)
+
+    def _saved(self, token: str | None, sets: dict[str, bytes], deletes: list[str]) -> None:
+        """The server has it, and has carried out these changes."""
+        self._token = token
+        self._stored.update(sets)
+        for name in deletes:
+            self._stored.pop(name, None)
+        self._deleted.difference_update(deletes)
+
+    def _renew(self, stored: dict[bytes, bytes]) -> None:
+        """Take over what the server has now, and keep the application's own changes."""
+        sets, deletes = self.changes()
+        before = self._stored
+        self._store(stored)
+        for name in list(self._values):
+            if name not in sets and self._stored.get(name) != before.get(name):
+                self._forget(name)
+        self._deleted = {name for name in deletes if name in self._stored}
+
+    def _forget_all(self) -> None:
+        self._token = None
+        self._loaded = True
+        self._store({})
+        self._values.clear()
+        self._deleted.clear()
+
+
+def load(session: SessionState) -> Plan[None]:
+    """Ask for the session, and refresh its life where that is due."""
+    if session._loaded or session._token is None:
+        return
+    stored = yield from session._commands.load(session._token)
+    if stored is None:
+        session._token = None
+    session._store(stored or {})
+    session._loaded = True
+
+
+def save(session: SessionState, *, ttl: int | None = None, even_if_empty: bool = False) -> Plan[None]:
+    """Store what has changed, in one round trip; where nothing has, nothing is sent.
+
+    ttl              also set the life, in seconds; without it, a new session has the Gate's, and that
+                     of a stored one stays as it is
+    even_if_empty    store a new session that holds nothing, too
+
+    A new session gets its token here. One that was loaded is only ever updated: raises NoSession where
+    it has ended meanwhile. Sets and deletes travel together, but are no transaction.
+    """
+    if not session._loaded:
+        return
+    sets, deletes = session.changes()
+    token = session._token
+    commands = session._commands
+    if token is None:
+        if not sets and not even_if_empty:
+            return
+        token = commands.mint()
+        yield from commands.adopt_with(token, commands.life(ttl, None, sets))
+    elif sets or deletes or ttl is not None:
+        yield from commands.update(token, sets, deletes, ttl)
+    session._saved(token, sets, deletes)
+
+
+def take(session: SessionState, name: str) -> Plan[Any]:
+    """Delete a payload at the server and return its value: of many requests that ask, one gets it.
+
+    What this session has set and not saved yet is taken from here. Raises NoPayload, NoSession,
+    BadPayload.
+    """
+    yield from load(session)
+    sets, _ = session.changes()
+    if session._token is None or name in sets or name in session._deleted:
+        if name not in session:
+            raise NoPayload()
+        value = session[name]
+        del session[name]
+        return value
+    data = yield from session._commands.ppop(session._token, name)
+    session._forget(name)
+    session._stored.pop(name, None)
+    return Payloads({name.encode(): data}, session._serializer)[name]
+
+
+def rotate(session: SessionState) -> Plan[None]:
+    """Give the session a new token; the old one is dead at once. For a login without an owner.
+
+    A new session needs none. Raises NoSession.
+    """
+    yield from load(session)
+    if session._token is not None:
+        session._token = yield from session._commands.rotate(session._token)
+
+
+def login(
+    session: SessionState,
+    owner: Name,
+    *,
+    limit: int | None = None,
+    ttl: int | None = None,
+    same: str = "rotate",
+) -> Plan[None]:
+    """Make it a session of that owner: a new token with what the session holds; the old one ends.
+
+    owner    1 to 200 bytes, `user:42` for instance
+    limit    how many sessions the owner may have: the oldest end
+    ttl      seconds that it lives; the Gate's when not given
+    same     what is done where the session is that owner's already: "rotate", or "keep" its token
+
+    Payloads are read afresh, so that nothing is lost of what another request wrote; changes that were
+    not saved yet go along. Raises NoSession where the session has ended meanwhile, and nobody is
+    logged in then; BadArgument.
+    """
+    commands = session._commands
+    yield from load(session)
+    old = session._token
+    stored: dict[bytes, bytes] = {}
+    if old is not None:
+        stored, info = yield from commands.load_with_info(old)
+        session._renew(stored)
+        if info.owner == name_bytes(owner):
+            if same == "rotate":
+                yield from rotate(session)
+            return
+    sets, deletes = session.changes()
+    payloads = stored | {name.encode(): data for name, data in sets.items()}
+    for name in deletes:
+        payloads.pop(name.encode(), None)
+    token = yield from commands.ostart_with(owner, commands.life(ttl, None, payloads), limit)
+    session._saved(token, sets, deletes)
+    if old is not None:
+        yield from _end_quietly(commands, old)
+
+
+def end(session: SessionState) -> Plan[None]:
+    """End the session, if it has not ended yet. The mapping is a new, empty session then."""
+    token = session._token
+    if token is not None and session._commands.verify(token) is not None:
+        yield from _end_quietly(session._commands, token)
+        session._has_ended = True
+    session._forget_all()
+
+
+def _end_quietly(commands: Commands, token: str) -> Plan[None]:
+    with contextlib.suppress(NoSession):
+        yield from commands.end(token)
