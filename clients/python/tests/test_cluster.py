@@ -4,9 +4,9 @@ import threading
 import time
 
 import pytest
-from support import Gates, wait_for
+from support import KEY, Gates, wait_for
 
-from sessiongate import ClusterDown, NoSession, TryAgain, commands
+from sessiongate import ClusterDown, Gate, NoSession, TryAgain, commands, connection
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,14 @@ def test_every_method_finds_the_node_of_its_token(gate, cluster):
         gate.end(adopted)
     assert sizes(cluster) == [0, 0, 0]
     assert errors(cluster, "MOVED") == 0
+
+
+def test_a_client_for_an_address_of_a_cluster(driver, cluster):
+    client = connection.client(f"{driver.name}://127.0.0.1:{cluster.port}", cluster=True)
+    gate = Gate(client, [KEY])
+    tokens = [gate.start(payloads={"n": b"d"}) for _ in range(20)]
+    assert [gate.pget(token, "n") for token in tokens] == [b"d"] * 20
+    client.close()
 
 
 def moving(cluster, token):

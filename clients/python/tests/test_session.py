@@ -1,5 +1,6 @@
 """A session: what is loaded, what is sent, and that an ended one stays ended."""
 
+import asyncio
 import json
 import threading
 
@@ -371,7 +372,6 @@ def test_a_session_saved_after_it_was_ended_stays_ended(gate, server, token):
 def test_parallel_writers_of_different_keys_lose_nothing(gates, token):
     gate = gates()
     if gates.kind == "asyncio":
-        import asyncio
 
         async def write(n):
             session = await gate.gate.session(token)
@@ -407,7 +407,6 @@ def test_parallel_writers_of_different_keys_lose_nothing(gates, token):
 def test_saves_of_one_object_are_queued_so_that_one_session_is_made(gates, server):
     gate = gates()
     if gates.kind == "asyncio":
-        import asyncio
 
         async def save_often():
             session = await gate.gate.session()
@@ -432,6 +431,26 @@ def test_saves_of_one_object_are_queued_so_that_one_session_is_made(gates, serve
             thread.join()
     assert server.admin().dbsize() == 1
     assert dict(gate.session(session.token)) == {"a": 1, "n": 9}
+
+
+@pytest.mark.parametrize("gates", ["asyncio"], indirect=True)
+def test_what_changes_while_a_save_is_on_its_way_is_saved_with_the_next(gates):
+    gate = gates().gate
+
+    async def change_meanwhile():
+        session = await gate.session()
+        session.update(kept=1, changed=1, gone=1)
+        saving = asyncio.ensure_future(session.save())
+        await asyncio.sleep(0)  # it is on its way
+        assert not saving.done()
+        session["changed"] = 2
+        del session["gone"]
+        await saving
+        assert dict(session) == {"kept": 1, "changed": 2}
+        await session.save()
+        return dict(await gate.session(session.token))
+
+    assert gates.run(change_meanwhile()) == {"kept": 1, "changed": 2}
 
 
 # Taking, rotating, ending

@@ -168,7 +168,7 @@ class SessionStore(SessionBase):
         if not session.is_new:
             self._expiry = session.get(_EXPIRY)
             if isinstance(self._expiry, str) and parse_datetime(self._expiry) <= timezone.now():  # type: ignore[operator]
-                session = gate().session()  # a date is not prolonged by being used; the server's life is
+                session.end()  # a date is not prolonged by being used; the life at the server is
         if session.is_new:
             self._session_key = None
             self._expiry = None

@@ -136,6 +136,7 @@ class SessionState(Payloads, MutableMapping[str, Any]):
         for name in deletes:
             self._stored.pop(name, None)
         self._deleted.difference_update(deletes)
+        self._deleted.update(name for name in sets if name not in self._values)  # deleted meanwhile
 
     def _renew(self, stored: dict[bytes, bytes]) -> None:
         """Take over what the server has now, and keep the application's own changes."""
