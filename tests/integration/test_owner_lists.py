@@ -6,7 +6,7 @@ import time
 import pytest
 
 from features import OTHER_KEY, OWNER, info, oend, olist, ostart, sg
-from harness import KEY, Stream, end, expire, wait_for
+from harness import KEY, end, expire, wait_for
 
 TOKEN_BYTES = 41  # a token in a list
 
@@ -35,13 +35,6 @@ def check_life(r):
 def over(r, *keys):
     """Wait until all these keys are gone."""
     wait_for(lambda: not r.exists(*keys), 10, "the keys are over")
-
-
-@pytest.fixture
-def stream(server):
-    with Stream(server) as stream:
-        stream.commands()
-        yield stream
 
 
 def written(stream):
@@ -138,7 +131,7 @@ def test_a_list_is_no_key_when_its_last_token_goes(r):
         assert r.dbsize() == 0
 
 
-# The second write is spared ------------------------------------------------------------------------
+# The second write is spared ----------------------------------------------------------------------
 
 def test_most_touches_write_one_key(r, stream):
     """While the list has slack: a ttl's, from when the list was last written."""

@@ -517,7 +517,7 @@ class Storm:
         return self.rng.randint(1000, 100_000)
 
     def oend(self, label, token):
-        """Mostly one that keeps the session under the token, and most of all a session of its own."""
+        """Mostly one that keeps the session under the token, of its own owner if it has one."""
         if self.rng.random() < 0.2:
             return "OEND", label
         owner = getattr(self.model.keys.get(token), "owner", None)
