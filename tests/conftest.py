@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import harness
-from harness import Server, wait_linked
+from harness import Server, Stream, wait_linked
 
 
 def pytest_addoption(parser):
@@ -130,6 +130,14 @@ def server(module_server):
 def r(server):
     """A redis-py client of the shared server; replies are bytes."""
     return server.client()
+
+
+@pytest.fixture
+def stream(server):
+    """What the shared server sends to its replicas from here on."""
+    with Stream(server) as stream:
+        stream.commands()
+        yield stream
 
 
 def close_all(servers):

@@ -9,6 +9,7 @@
                   the commands on the sessions of an owner
     ALL           each of the commands that take a token, with arguments that it accepts
     Observers     all that hears of a change of a session
+    defragment    the server's active defragmentation, of every key
 """
 
 import contextlib
@@ -20,7 +21,7 @@ import string
 
 from redis.crc import key_slot
 
-from harness import KEY, Stream
+from harness import KEY, Stream, wait_for
 
 OTHER_KEY = b"another application's sign key"
 OWNER = b"owner:42"
@@ -130,3 +131,19 @@ def pushes(wire):
     """The messages that the server has pushed to this connection."""
     wire.send("PING")
     return list(iter(wire.read, "PONG"))
+
+
+def defragment(r):
+    """Let the server defragment until it looked at every key; how many blocks it moved."""
+    def stats():
+        stats = r.info("stats")
+        keys = stats["active_defrag_key_hits"] + stats["active_defrag_key_misses"]
+        return stats["active_defrag_hits"], keys
+    for name, value in (("active-defrag-ignore-bytes", 1), ("active-defrag-threshold-lower", 0),
+                        ("active-defrag-cycle-min", 65), ("active-defrag-cycle-max", 75),
+                        ("activedefrag", "yes")):
+        r.config_set(name, value)
+    (moved, seen), keys = stats(), r.dbsize()
+    wait_for(lambda: stats()[1] >= seen + keys, 30, "every key was looked at")
+    r.config_set("activedefrag", "no")
+    return stats()[0] - moved

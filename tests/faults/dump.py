@@ -1,4 +1,4 @@
-"""Dumps of sessions and rotated tokens, as DUMP answers and RESTORE takes them, byte by byte.
+"""Dumps of sessions, rotated tokens and owners, as DUMP answers and RESTORE takes them, byte by byte.
 
     +------+---------+--------------+-----+---------------+-----+---------+-------+
     | 0x07 | type id | number       | ... | string        | end | version | crc64 |
@@ -9,7 +9,8 @@ A length is 1, 2, 5 or 9 bytes, a string a length and its bytes (or LZF-compress
 the server's RDB version. A session is a string for each chunk of payloads, the first with a head:
 created, deadline, ttl and count of payloads. In a chunk each payload is its name's length and its
 data's length, then the name, then the data. Numbers have seven bits a byte, the lowest first, and
-128 added to all bytes but the last. A rotated token is one string, its successor.
+128 added to all bytes but the last. A rotated token is one string, its successor; an owner is one,
+of 41 bytes for each token: id, signature in binary, pad.
 """
 
 MODULE_VALUE, UNSIGNED, STRING, END = 7, 2, 5, 0
@@ -96,6 +97,16 @@ def session(announced, chunks, times=(0, 0, 0), format=FORMAT):
     """The body of a session; its times are created, deadline and ttl."""
     head = b"".join(map(number, (*times, announced)))
     return parts(type_id(b"sgsession", format), head + b"".join(chunks[:1]), *chunks[1:])
+
+
+def packed(token):
+    """A v2 token as a list has it."""
+    return token[3:25] + bytes.fromhex(token[26:58].decode()) + token[58:]
+
+
+def owner(tokens, format=1):
+    """The body of an owner, with these packed tokens."""
+    return parts(type_id(b"sgownedby", format), b"".join(tokens))
 
 
 def rotated(successor, format=1):

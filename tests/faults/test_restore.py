@@ -10,6 +10,7 @@ import os
 import pytest
 
 import dump
+from features import OWNER, olist, ostart, signed_v2
 from harness import KEY, pget, pset, signed, start, wait_for
 
 BATCH = 250
@@ -36,6 +37,8 @@ def made_by_server(r):
         body, version = dump.taken_apart(r.dump(token))
         bodies.append(body)
         r.delete(token)
+    bodies.append(dump.taken_apart(r.dump(ostart(r, 60, "PAYLOADS", 1, b"n", b"d")))[0])
+    r.flushall()
     bodies.sort(key=len)
     return bodies, version
 
@@ -53,6 +56,16 @@ def test_a_dump_made_here_is_what_the_server_makes(r):
     assert body == dump.rotated(new)
     assert r.restore(token, 0, dump.footed(body, version), replace=True)
     assert pget(r, token, b"n") == b"data"
+
+
+def test_a_dump_of_an_owner_made_here_is_what_the_server_makes(r):
+    r.config_set("rdbcompression", "no")
+    tokens = [ostart(r) for _ in range(3)]
+    body, version = dump.taken_apart(r.dump(OWNER))
+    assert body == dump.owner(map(dump.packed, tokens))
+    turned = dump.owner(map(dump.packed, reversed(tokens)))
+    assert r.restore(OWNER, 60_000, dump.footed(turned, version), replace=True)
+    assert sorted(olist(r)) == sorted(tokens)
 
 
 # Damages: each takes a random.Random and a body that a server made, and answers another body ------
@@ -288,3 +301,83 @@ def test_corrupt_dumps_neither_kill_the_server_nor_make_a_session_that_cannot_be
 @pytest.mark.full
 def test_100000_corrupt_dumps_do_no_more_harm_than_a_few(server, rng):
     corrupt_and_measure(server, rng, int(os.environ.get("FAULTS_PAYLOADS") or 100_000))
+
+
+# Owners ------------------------------------------------------------------------------------------
+
+def listed(number):
+    return dump.packed(signed_v2(id=b"%022d" % number))
+
+
+def twins(rng, _):
+    tokens = [listed(number) for number in range(rng.randrange(1, 20))]
+    return dump.owner([*tokens, rng.choice(tokens)])
+
+
+def no_tokens(rng, _):
+    return dump.owner([b"", bytes(41), rng.randbytes(41), listed(1)[:-1] + b"-"][rng.randrange(4):])
+
+
+def other_format_of_owner(rng, _):
+    return dump.owner([listed(1)], format=rng.choice((0, 2, 1023)))
+
+
+def many(rng, _):
+    """Right, and of sessions that were never here."""
+    return dump.owner(map(listed, range(rng.choice([1, 2, 100, 300]))))
+
+
+OWNER_DAMAGES = [cut, insert, remove, flip_bits, replace_bytes, huge_length, twins, no_tokens,
+                 other_format_of_owner, many]
+
+
+def use_owners(wire, labels):
+    """Each of these can be listed, joined, dumped, restored and ended."""
+    def call(command, *arguments):
+        return wire.pipeline(("SESSIONGATE." + command, KEY, label, *arguments) for label in labels)
+
+    assert set(wire.pipeline(("TYPE", label) for label in labels)) <= {"sgownedby"}
+    assert call("OLIST") == [[] for _ in labels]
+    assert all(size > 0 for size in wire.pipeline(("MEMORY", "USAGE", label) for label in labels))
+    copies = [b"copy of " + label for label in labels]
+    dumps = wire.pipeline(("DUMP", label) for label in labels)
+    assert set(wire.pipeline(("RESTORE", copy, 0, one)
+                             for copy, one in zip(copies, dumps))) <= {"OK"}
+    digests = wire.pipeline(("DEBUG", "DIGEST-VALUE", *pair) for pair in zip(labels, copies))
+    assert all(one == other for one, other in digests)
+    tokens = call("OSTART", 60)
+    assert call("OLIST") == [[token] for token in tokens]
+    rotated = wire.pipeline(("SESSIONGATE.ROTATE", KEY, token) for token in tokens)
+    assert call("OLIST") == [[token] for token in rotated]
+    assert all(ttl > 0 for ttl in wire.pipeline(("TTL", label) for label in labels))
+    assert set(call("OEND")) <= {1}
+    assert set(wire.pipeline(("EXISTS", label) for label in labels)) <= {0}
+    wire.call("FLUSHALL")
+
+
+@pytest.mark.slow
+def test_corrupt_dumps_of_owners_do_no_harm(server, rng):
+    r = server.client()
+    r.config_set("loglevel", "warning")
+    bodies = []
+    for count in (1, 2, 30):
+        r.flushall()
+        for _ in range(count):
+            ostart(r)
+        body, version = dump.taken_apart(r.dump(OWNER))
+        bodies.append(body)
+    r.flushall()
+    taken = 0
+    payloads = int(os.environ.get("FAULTS_PAYLOADS") or 3000)
+    with server.wire() as wire:
+        for first in range(0, payloads, BATCH):
+            damages = rng.choices(OWNER_DAMAGES, k=BATCH)
+            dumps = [dump.footed(damage(rng, rng.choice(bodies)), version) for damage in damages]
+            labels = [b"owner:%d" % number for number in range(BATCH)]
+            replies = wire.pipeline(("RESTORE", label, 0, one)
+                                    for label, one in zip(labels, dumps))
+            assert all(reply == "OK" or reply.code == "ERR" for reply in replies)
+            good = [label for label, reply in zip(labels, replies) if reply == "OK"]
+            taken += len(good)
+            use_owners(wire, good)
+    assert 0 < taken < payloads

@@ -8,13 +8,6 @@ from harness import KEY, Stream, end, expire, pset, signed, start
 AOF = {"appendonly": "yes", "appendfsync": "always", "auto_aof_rewrite_percentage": 0}
 
 
-@pytest.fixture
-def stream(server, r):
-    with Stream(server) as stream:
-        stream.commands()
-        yield stream
-
-
 def number(value):
     return b"%d" % value
 

@@ -43,13 +43,6 @@ def same(master, *replicas):
 
 # The stream --------------------------------------------------------------------------------------
 
-@pytest.fixture
-def stream(server, r):
-    with Stream(server) as stream:
-        stream.commands()
-        yield stream
-
-
 def is_soon(milliseconds, ttl):
     """Whether this is the decimal unix time in ms of about ttl seconds from now."""
     return abs(int(milliseconds) - (time.time() + ttl) * 1000) < 5_000

@@ -12,27 +12,52 @@ import random
 import time
 
 import pytest
+from redis.crc import key_slot
 
 from features import pairs, signed_v2
-from harness import Wire, signed, wait_for
+from harness import LARGEST_TTL, Wire, signed, wait_for
 
 STEPS = 900
 SIGN_KEYS = [b"first", b"second", b"third"]
+LABELS = [b"{o}1", b"{o}2", b"owner"]  # two of one slot
 NAMES = [b"a", b"b", b"c", b"\0\r\n", b"n" * 200]
 FOLLOWED = 8  # aliases in a row
+PRUNE_AT = 16  # tokens in a list that was not looked through yet
 OK = "OK"
 
 
 class Session:
     """Times are unix ms, as (earliest, latest): the server's clock ticks between two of ours."""
 
-    def __init__(self, now, ttl, max_ttl, payloads):
-        self.created, self.ttl, self.payloads = now, ttl, payloads
+    def __init__(self, now, ttl, max_ttl, payloads, owner=None):
+        self.created, self.ttl, self.payloads, self.owner = now, ttl, payloads, owner
         self.deadline = later(now, max_ttl) if max_ttl else None
         self.refresh(now)
 
     def refresh(self, now):
         self.expires = earlier(later(now, self.ttl), self.deadline)
+
+    def reach(self, now):
+        """Until when the owner's list lives for its sake."""
+        if self.expires is None:
+            return later(now, LARGEST_TTL)
+        return longest(earlier(later(self.expires, self.ttl), self.deadline), self.expires)
+
+
+class Owner:
+    """A list of tokens, dead ones too. Where it depends on a millisecond whether its expiry was
+    changed, the bounds take in both."""
+
+    def __init__(self):
+        self.tokens, self.prune_at, self.expires = [], PRUNE_AT, None
+
+    def replace(self, old, token):
+        if token in self.tokens:
+            return
+        if old in self.tokens:
+            self.tokens[self.tokens.index(old)] = token
+        else:
+            self.tokens.append(token)
 
 
 class Alias:
@@ -41,7 +66,7 @@ class Alias:
 
 
 class Other:
-    """A key that is no session."""
+    """A key that is nothing of SessionGate's."""
     expires = None
 
 
@@ -52,6 +77,16 @@ def later(now, seconds):
 def earlier(one, other):
     """Of two times the earlier; None is never."""
     return tuple(map(min, one, other)) if one and other else one or other
+
+
+def longest(*times):
+    """Of times the latest."""
+    return tuple(map(max, zip(*times)))
+
+
+def either(one, other):
+    """The bounds of a time that is one or the other."""
+    return min(one[0], other[0]), max(one[1], other[1])
 
 
 class Refused(Exception):
@@ -84,7 +119,7 @@ class Model:
 
     def session(self, sign_key, token):
         session, token, aliases = self.open(sign_key, token)
-        if isinstance(session, Other):
+        if isinstance(session, (Other, Owner)):
             raise Refused("WRONGTYPE")
         if not isinstance(session, Session):
             raise Refused("NOSESSION")
@@ -98,9 +133,156 @@ class Model:
         except Refused as error:
             return error.args[0]
 
+    def restarted(self):
+        """What no file holds is as at first."""
+        for keys in self.databases:
+            for owner in keys.values():
+                if isinstance(owner, Owner):
+                    owner.prune_at = PRUNE_AT
+
     def minted(self, reply, sign_key):
         assert isinstance(reply, bytes) and reply not in self.sign_keys, reply
         self.sign_keys[reply] = sign_key
+
+    # Owners
+
+    def owner(self, label):
+        """The list under a label, None where the name is free, or the error of something else."""
+        found = self.keys.get(label)
+        if found and not isinstance(found, Owner):
+            raise Refused("WRONGTYPE")
+        return found
+
+    def may_have(self, label, token):
+        return token[:3] == b"v2." and key_slot(token) == key_slot(label)
+
+    def members(self, label):
+        """The tokens in a list that lead to sessions of that owner."""
+        return [token for token in self.keys[label].tokens if self.may_have(label, token) and
+                getattr(self.keys.get(token), "owner", None) == label]
+
+    def mine(self, label, sign_key):
+        """Of these the ones that a sign key signed, the oldest first."""
+        mine = [token for token in self.members(label) if self.sign_keys[token] == sign_key]
+        return sorted(mine, key=lambda token: self.keys[token].created)
+
+    def settle(self, label, now):
+        """The list is no longer than its sessions need, and no key when it is empty."""
+        owner, members = self.keys[label], self.members(label)
+        if not owner.tokens:
+            del self.keys[label]
+        elif members:
+            owner.expires = longest(*(self.keys[token].reach(now) for token in members))
+
+    def leave(self, label, *tokens):
+        owner = self.keys[label]
+        owner.tokens = [token for token in owner.tokens if token not in tokens]
+
+    def list_of(self, session, token):
+        """The list that a change of the session's life changes too: (may there be one, it)."""
+        label = session.owner
+        if not label or not self.may_have(label, token):
+            return False, None
+        found = self.keys.get(label)
+        return found is None or isinstance(found, Owner), found
+
+    def keep(self, session, old, token, now, before):
+        """The session is under the token now, and its list reached until then for it before."""
+        may_be, owner = self.list_of(session, old)
+        if not may_be:
+            return
+        label, reach = session.owner, session.reach(now)
+        owner = self.keys.setdefault(label, Owner())
+        owner.replace(old, token)
+        was = owner.expires
+        self.settle(label, now)
+        least, owner.expires = owner.expires, was
+        if was is None:
+            owner.expires = least
+            return
+        outcomes = []
+        shrinks = reach[0] < before[1] and was[0] <= before[1]
+        if shrinks:
+            outcomes.append(least)
+        if not (reach[1] < before[0] and was[1] <= before[0]):  # it may not shrink
+            expires = session.expires or reach
+            if expires[1] > was[0]:
+                outcomes.append(reach)
+            if expires[0] <= was[1]:
+                outcomes.append(was)
+        owner.expires = outcomes[0]
+        for outcome in outcomes[1:]:
+            owner.expires = either(owner.expires, outcome)
+
+    def drop(self, session, token, now, reach):
+        """The session under the token, which is gone, had that reach."""
+        _, owner = self.list_of(session, token)
+        if not isinstance(owner, Owner):
+            return
+        label, was = session.owner, owner.expires
+        self.leave(label, token)
+        if not owner.tokens:
+            del self.keys[label]
+        elif was is None or was[0] <= reach[1]:
+            self.settle(label, now)
+            if owner.expires is None:
+                owner.expires = reach
+            if was and was[1] > reach[0]:
+                owner.expires = either(owner.expires, was)
+
+    def ostart(self, reply, now, sign_key, label, ttl, *rest):
+        options, payloads = options_of(rest)
+        owner, limit = self.owner(label), options.get("LIMIT")
+        self.minted(reply, sign_key)
+        assert self.may_have(label, reply)
+        if ttl == 0:
+            return reply
+        ended, dead = [], []
+        if owner and (limit or len(owner.tokens) >= owner.prune_at):
+            living, mine = self.members(label), self.mine(label, sign_key)
+            dead = [token for token in owner.tokens if token not in living]
+            ended = mine[:len(mine) + 1 - limit] if limit and len(mine) >= limit else []
+            owner.prune_at = PRUNE_AT if len(living) < 8 else 2 * len(living)
+        owner = self.keys.setdefault(label, Owner())
+        session = self.keys[reply] = Session(now, ttl, options.get("MAXTTL"), payloads, label)
+        for token in ended:
+            del self.keys[token]
+        self.leave(label, *ended, *dead)
+        owner.tokens.append(reply)
+        was = owner.expires
+        if was is None or ended:
+            self.settle(label, now)
+        elif session.expires[1] > was[0]:
+            reach = session.reach(now)
+            owner.expires = either(was, reach) if session.expires[0] <= was[1] else reach
+        return reply
+
+    def olist(self, reply, now, sign_key, label):
+        return self.mine(label, sign_key) if self.owner(label) else []
+
+    def oend(self, reply, now, sign_key, label, *keep):
+        kept = None
+        if keep:
+            kept = keep[1]
+            if kept in self.sign_keys and not self.may_have(label, kept):
+                raise Refused("NOSESSION" if self.sign_keys[kept] == sign_key else "BADSIGNATURE")
+            session, kept, _ = self.session(sign_key, kept)
+            if session.owner != label or not self.may_have(label, kept):
+                raise Refused("NOSESSION")
+        if not self.owner(label) and not kept:
+            return 0
+        owner = self.keys.setdefault(label, Owner())
+        ended = [token for token in self.mine(label, sign_key) if token != kept]
+        dead = [token for token in owner.tokens if token not in self.members(label)]
+        is_lost = kept and kept not in owner.tokens
+        if ended or dead or is_lost:
+            for token in ended:
+                del self.keys[token]
+            self.leave(label, *ended, *dead)
+            if is_lost:
+                owner.tokens.append(kept)
+            self.settle(label, now)
+        return len(ended)
 
     # SessionGate's commands
 
@@ -128,6 +310,7 @@ class Model:
         session, token, aliases = self.session(sign_key, token)
         if aliases and options.get("GRACE"):
             return token
+        reach = session.reach(now)
         self.minted(reply, options.get("NEWKEY", sign_key))
         assert len(reply) == len(token)
         for gone in (token, *aliases):
@@ -141,28 +324,34 @@ class Model:
             session.refresh(now)
         session.expires = earlier(session.expires, session.deadline)
         self.keys[reply] = session
+        self.keep(session, token, reply, now, reach)
         return reply
 
     def end(self, reply, now, sign_key, token):
-        _, token, aliases = self.session(sign_key, token)
+        session, token, aliases = self.session(sign_key, token)
+        reach = session.reach(now)
         for gone in (token, *aliases):
             del self.keys[gone]
+        self.drop(session, token, now, reach)
         return OK
 
     def expire(self, reply, now, sign_key, token, ttl):
-        session, *_ = self.session(sign_key, token)
+        session, name, _ = self.session(sign_key, token)
         if ttl == 0:
             return self.end(reply, now, sign_key, token)
+        reach = session.reach(now)
         session.ttl = ttl
         session.refresh(now)
+        self.keep(session, name, name, now, reach)
         return OK
 
     def touch(self, reply, now, sign_key, token, *minage):
-        session, *_ = self.session(sign_key, token)
-        if session.expires is None or not minage or minage[1] == 0:
+        session, name, _ = self.session(sign_key, token)
+        if session.expires is None or not minage or minage[1] == 0 or \
+                now[0] - session.expires[0] + session.ttl * 1000 >= session.ttl * 500:
+            reach = session.reach(now)  # half of its life is over, or whatever it is
             session.refresh(now)
-        elif now[0] - session.expires[0] + session.ttl * 1000 >= session.ttl * 500:
-            session.refresh(now)  # half of its life is over
+            self.keep(session, name, name, now, reach)
         return self.ttl(reply, now, sign_key, token)
 
     def ttl(self, reply, now, sign_key, token):
@@ -176,6 +365,7 @@ class Model:
     def info(self, reply, now, sign_key, token):
         session, *_ = self.session(sign_key, token)
         about = pairs(reply)
+        assert about[b"owner"] == session.owner
         assert about[b"idle"] == session.ttl * 1000
         assert about[b"payloads"] == len(session.payloads)
         assert about[b"bytes"] == sum(len(n) + len(d) for n, d in session.payloads.items())
@@ -305,6 +495,8 @@ class Storm:
         chance = self.rng.random()
         if chance < 0.8 and self.model.keys:
             return self.rng.choice(list(self.model.keys))
+        if chance < 0.83:
+            return self.rng.choice(LABELS)
         if chance < 0.95 and self.model.sign_keys:
             return self.rng.choice(list(self.model.sign_keys)[-50:])
         return self.new_name()
@@ -324,6 +516,13 @@ class Storm:
     def ttl(self):
         return self.rng.randint(1000, 100_000)
 
+    def oend(self, label, token):
+        """Mostly one that keeps the session under the token, of its own owner if it has one."""
+        if self.rng.random() < 0.2:
+            return "OEND", label
+        owner = getattr(self.model.keys.get(token), "owner", None)
+        return "OEND", owner or label, "KEEP", token
+
     def call(self):
         rng, token, name = self.rng, self.token(), self.rng.choice(NAMES)
         if rng.random() < 0.15:
@@ -340,11 +539,15 @@ class Storm:
         filled = self.some(("PAYLOADS", len(payloads) // 2, *payloads))
         start = ("START", self.ttl() if rng.random() < 0.95 else 0, *lasting, *filled,
                  *self.some(("FORMAT", "v2")))
+        label = rng.choice(LABELS)
+        ostart = ("OSTART", label, self.ttl() if rng.random() < 0.95 else 0, *lasting, *filled,
+                  *self.some(("LIMIT", rng.randint(1, 9)), (), ()))
         grace = ("GRACE", rng.randint(100, 300))
         rotate = ("ROTATE", token, *lasting, *self.some(("TTL", self.ttl())),
                   *self.some(grace, grace), *self.some(("NEWKEY", rng.choice(SIGN_KEYS))))
         command, *arguments = rng.choice([
-            start, start, rotate, rotate, rotate,
+            start, start, rotate, rotate, rotate, ostart, ostart, ostart, ostart,
+            ("OLIST", label), ("OLIST", label), self.oend(label, token),
             ("ADOPT", token, self.ttl(), *lasting, *filled),
             ("END", token), ("EXPIRE", token, rng.choice([0, self.ttl(), self.ttl()])),
             ("TOUCH", token, *self.some(("MINAGE", 0), ("MINAGE", 10**9))),
@@ -355,7 +558,7 @@ class Storm:
             ("PGET", token, name), ("PMGET", token, *NAMES), ("PGETALL", token),
             ("PDEL", token, name), ("PPOP", token, name)])
         sign_key = self.model.sign_keys.get(token, SIGN_KEYS[0])
-        if command == "START" or rng.random() < 0.03:
+        if command in ("START", "OSTART", "OLIST") or rng.random() < 0.03:
             sign_key = rng.choice(SIGN_KEYS)
         return ("SESSIONGATE." + command, sign_key, *arguments)
 
@@ -381,6 +584,16 @@ class Storm:
                 assert got == expected
             except Exception as error:
                 raise AssertionError(f"{how}: {call} -> {reply!r}") from error
+        self.learn_starts(wire)
+
+    def learn_starts(self, wire):
+        """The model takes the time of each new session from the server: it puts lists in order."""
+        for token, session in self.model.keys.items():
+            if isinstance(session, Session) and session.created[0] < session.created[1] \
+                    and token in self.model.sign_keys:
+                reply = wire.call("SESSIONGATE.INFO", self.model.sign_keys[token], token)
+                within(pairs(reply)[b"created"], session.created)
+                session.created = (pairs(reply)[b"created"],) * 2
 
     def step(self, wire):
         chance = self.rng.random()
@@ -420,11 +633,13 @@ def check_contents(server, model):
         for token, (_, expires) in held.items():
             within(expires, keys[token].expires or (-1, -1))
     with server.wire() as wire:
-        for token, held in model.keys.items():
-            call = ("SESSIONGATE.PGETALL", model.sign_keys[token], token)
-            reply = wire.call(*call)
+        calls = [("SESSIONGATE.PGETALL", model.sign_keys.get(token, SIGN_KEYS[0]), token)
+                 for token in model.keys]
+        calls += [("SESSIONGATE.OLIST", sign_key, label)
+                  for sign_key in SIGN_KEYS for label in LABELS]
+        for call, reply in zip(calls, wire.pipeline(calls)):
             code = reply.code if isinstance(reply, Wire.Error) else reply
-            assert model.answer(call, reply, None) == code
+            assert model.answer(call, reply, None) == code, call
 
 
 def linked(replica):
@@ -474,6 +689,7 @@ def test_a_storm_means_the_same_to_the_model_the_server_its_replica_and_its_aof(
             assert everything(replica) == before
         master.start()
         assert everything(master) == before
+        storm.model.restarted()
     master.client().execute_command("DEBUG", "RELOAD")
     assert everything(master) == before
     check_contents(master, storm.model)
