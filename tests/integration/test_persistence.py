@@ -198,8 +198,8 @@ def test_a_server_without_the_module_does_not_start_on_its_data(make_server):
 # Moving to another server ------------------------------------------------------------------------
 
 def other_servers(request):
-    """The servers besides the one under test that are here."""
-    return [name for name in sorted(path.name for path in SERVERS.iterdir())
+    """The servers besides the one under test that are here; one that is just being brought is not."""
+    return [name for name in sorted(path.name for path in SERVERS.glob("[!.]*"))
             if name != request.config.getoption("server") and (SERVERS / name / "bin").exists()]
 
 
