@@ -23,6 +23,7 @@ LIFE = 80  # changes after which an owner is written no more
 MOST = 8  # sessions of an owner
 SOON = 10  # seconds; a session that may be over by then is not counted on
 GRACE = 300  # seconds
+TTLS = (2, 30, 600, 10_000, 100_000)  # so far apart that a list's slack hides no early death
 
 # The times of expiry of the first key and of the others, 0 for what is not there.
 TIMES = """
@@ -219,8 +220,7 @@ class OwnerWriter(Asker):
             return self.check_ended(self.random.choice(owner.ended))
         session = self.random.choice(sessions)
         name = session.alias if session.alias and self.random.random() < 0.3 else session.token
-        change = self.random.choice((self.touch, self.touch, self.expire, self.rotate, self.rotate,
-                                     self.end))
+        change = self.random.choice((self.touch, self.expire, self.rotate, self.rotate, self.end))
         return change(owner, session, name)
 
     def change(self, owner, state, *command):
@@ -274,7 +274,7 @@ class OwnerWriter(Asker):
         return (*owner.state[:place], *others, *owner.state[place + 1:])
 
     def start(self, owner):
-        ttl = self.random.choice((2, 60, 600, 600, 3600))
+        ttl = self.random.choice(TTLS)
         new = Session(None, ttl, (time.time() + ttl, float("inf")))
         state, options, pushed = owner.state, (), ()
         if len(state) > 1 and self.random.random() < 0.3 and all(map(Session.lasts, state)):
@@ -293,7 +293,7 @@ class OwnerWriter(Asker):
             self.answered(new)
 
     def expire(self, owner, session, name):
-        new = self.renewed(session, self.random.choice((2, 60, 600, 3600)))
+        new = self.renewed(session, self.random.choice(TTLS))
         if self.change(owner, self.replaced(owner, session, new), "EXPIRE", KEY, name, new.ttl):
             self.answered(new)
 
