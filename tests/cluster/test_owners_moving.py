@@ -1,4 +1,4 @@
-"""Owners under load while their slots move, key by key and at once, and while replicas take over."""
+"""Owners under load: their slots move, key by key and at once, and replicas take over."""
 
 import itertools
 import random
