@@ -9,7 +9,7 @@ from cluster import ask, held, info, misplaced, node_id, slot_of
 from harness import KEY, wait_for
 from load import DRIFT
 from owners import OwnerReader, OwnersLoad
-from test_cluster_failover import mortal  # noqa: F401
+from test_cluster_failover import fail_over_each, kill_one, mortal  # noqa: F401
 from test_cluster_resharding import (  # noqa: F401
     MOVING, atomic, migrate_slots, narrow, wait_migration)
 
@@ -163,28 +163,15 @@ def test_moving_at_once_keeps_owners_to_the_millisecond(atomic, narrow):  # noqa
 
 @pytest.mark.slow
 def test_failovers_by_order_under_load_keep_owners_whole(cluster):
-    # Ordered, a failover waits until the replica has all that its master acknowledged: no WAIT.
-    with OwnersLoad(cluster.ports(), "ordered") as load:
-        for master in cluster.masters():
-            load.wait_writes(150)
-            cluster.fail_over(cluster.replica(master))
-            cluster.wait_whole()
-        load.wait_writes(150)
+    load = OwnersLoad(cluster.ports(), "ordered")
+    fail_over_each(cluster, load)
     assert_kept(load, cluster)
 
 
 @pytest.mark.slow
 def test_the_death_of_a_master_under_load_keeps_owners_whole(mortal):  # noqa: F811
-    master = mortal.masters()[0]
-    replica = mortal.replica(master)
-    with OwnersLoad(mortal.ports(), "killed", waits=True) as load:
-        load.wait_writes(300)
-        master.kill9()
-        mortal.wait_promoted(replica)
-        load.wait_writes(150)
-        master.start()  # without its data: it was not told to save any
-        mortal.wait_whole()
-        load.wait_writes(150)
+    load = OwnersLoad(mortal.ports(), "killed", waits=True)
+    kill_one(mortal, load)
     assert_kept(load, mortal)
     assert load.handled["no answer"] > 0
 
