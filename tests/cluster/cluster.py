@@ -183,6 +183,17 @@ class Cluster:
                     "--cluster-to", node_id(target), "--cluster-slots", slots, "--cluster-yes")
         self.wait_whole()
 
+    def move_slowly(self, slot, source, target, dice, pause):
+        """Move a slot key by key, in a random order, and call `pause` after each key."""
+        assert ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", node_id(source)) == "OK"
+        assert ask(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", node_id(target)) == "OK"
+        while keys := ask(source, "CLUSTER", "GETKEYSINSLOT", slot, 10_000):
+            assert ask(source, "MIGRATE", "127.0.0.1", target.port, dice.choice(keys), 0,
+                       10_000) in ("OK", "NOKEY")  # it may be over
+            pause()
+        for node in (target, source):
+            assert ask(node, "CLUSTER", "SETSLOT", slot, "NODE", node_id(target)) == "OK"
+
 
 # One node ----------------------------------------------------------------------------------------
 
