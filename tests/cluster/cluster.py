@@ -294,7 +294,8 @@ class Client:
     ports     of the nodes
     waits     how many replicas WAIT asks for after each write; 0 for no WAIT
     timeout   seconds until an answer is given up, which raises NoAnswer
-    handled   counts of the errors that it handled, by code, and of lost connections
+    passes    codes of errors that it passes on to the caller, at once
+    handled   counts of the errors that it handled or passed on, by code, and of lost connections
     """
 
     WAIT_MS = 500
@@ -307,6 +308,7 @@ class Client:
         self.random = random.Random(seed)
         self.wires = {}
         self.owners = [None] * SLOTS
+        self.passes = ()
         self.handled = {}
 
     def close(self):
@@ -335,6 +337,9 @@ class Client:
             reply, replicas = self._try(port, asking, command, wait)
             asking = False
             code = reply.code if isinstance(reply, Wire.Error) else None
+            if code in self.passes:
+                self.handled[code] = self.handled.get(code, 0) + 1
+                return reply, replicas
             if code in ("MOVED", "ASK"):
                 _, slot, address = reply.split(" ")
                 port = int(address.rsplit(":", 1)[1])

@@ -67,6 +67,10 @@ class Owner:
         self.sure = len(self.states) - 1
 
 
+def is_try_again(reply):
+    return isinstance(reply, Wire.Error) and reply.code == "TRYAGAIN"
+
+
 def explains(state, answer, sent, answered, drift):
     """Whether the list may be the answer in that state. A token that is not known yet is any."""
     known = {session.token for session in state}
@@ -127,6 +131,12 @@ class OwnersLoad(Load):
 
 
 class Asker(Worker):
+    """Its client passes TRYAGAIN on, which changes nothing: then it does something else."""
+
+    def __init__(self, load, seed):
+        super().__init__(load, seed)
+        self.client.passes = ("TRYAGAIN",)
+
     def ask(self, owner, *command):
         """The reply, or None; it names the command's key at 2."""
         try:
@@ -134,7 +144,7 @@ class Asker(Worker):
         except NoAnswer:
             return None
         self.load.count("reads")
-        return reply
+        return None if is_try_again(reply) else reply
 
     def check(self, owner):
         sure, sent = owner.sure, time.time()
@@ -164,6 +174,8 @@ class Asker(Worker):
             times = self.client.read(owner.label, "EVAL", TIMES, 1 + len(tokens), owner.label,
                                      *tokens)
         except NoAnswer:
+            return
+        if is_try_again(times):
             return
         if isinstance(times, Wire.Error):
             return self.load.complain(HANDLED, f"the times of {owner.label}: {times}")
@@ -219,13 +231,16 @@ class OwnerWriter(Asker):
         if dice < 0.62 and owner.ended:
             return self.check_ended(self.random.choice(owner.ended))
         session = self.random.choice(sessions)
+        if self.random.random() < 0.5:  # the one that the list has to live for
+            session = max(sessions, key=lambda each: each.over[0])
         name = session.alias if session.alias and self.random.random() < 0.3 else session.token
-        change = self.random.choice((self.touch, self.expire, self.rotate, self.rotate, self.end))
+        change = self.random.choice((self.touch, self.expire, self.expire, self.rotate,
+                                     self.rotate, self.end))
         return change(owner, session, name)
 
     def change(self, owner, state, *command):
-        """Carry out a change that leads to that state: the reply, or None where there is none or it
-        is NOSESSION; then the owner is as it was, or may be either way."""
+        """Carry out a change that leads to that state: the reply, or None where there is none, or
+        it is NOSESSION or TRYAGAIN."""
         owner.states.append(tuple(state))
         sent = time.time()
         try:
@@ -238,6 +253,8 @@ class OwnerWriter(Asker):
         sure = replicas >= self.load.waits
         if isinstance(reply, Wire.Error):
             owner.states.pop()
+            if is_try_again(reply):
+                return None
             gone = [session for session in owner.state
                     if command[2] in (session.token, session.alias)]
             if reply.code != "NOSESSION" or not gone:
