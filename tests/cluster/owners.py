@@ -19,10 +19,10 @@ MISSED = "no living session is missing from its owner's list"
 MIXED = "each list is of one moment, the oldest start first"
 OUTLIVED = "no session outlives its owner's list"
 
-LIFE = 80  # changes after which an owner is written no more
+LIFE = 1000  # changes after which an owner is written no more
 MOST = 8  # sessions of an owner
 SOON = 10  # seconds; a session that may be over by then is not counted on
-GRACE = 300  # seconds
+GRACE = 30  # seconds
 TTLS = (2, 30, 600, 10_000, 100_000)  # so far apart that a list's slack hides no early death
 
 # The times of expiry of the first key and of the others, 0 for what is not there.
@@ -34,10 +34,10 @@ TIMES = """
 
 class Session:
     """`token` is None until its start or rotation is answered. `over`: the earliest and the latest
-    moment at which it ends. `alias`: a token in its grace that leads to it."""
+    moment at which it ends. `alias`: a token that leads to it, until its `grace` is over."""
 
-    def __init__(self, token, ttl, over, alias=None):
-        self.token, self.ttl, self.over, self.alias = token, ttl, over, alias
+    def __init__(self, token, ttl, over, alias=None, grace=0):
+        self.token, self.ttl, self.over, self.alias, self.grace = token, ttl, over, alias, grace
 
     def may_be_gone(self, answered):
         return self.over[0] - CLOCK <= answered
@@ -47,6 +47,11 @@ class Session:
 
     def lasts(self):
         return self.over[0] > time.time() + SOON
+
+    def name(self, dice):
+        """The token, or now and then the alias."""
+        lasts = self.alias and self.grace > time.time() + SOON
+        return self.alias if lasts and dice.random() < 0.4 else self.token
 
 
 class Owner:
@@ -123,7 +128,7 @@ class OwnersLoad(Load):
                 progress(done)
                 reader.check(owner)
                 reader.check_lives(owner)
-                for token in owner.ended:
+                for token in owner.ended[-100:]:
                     reader.check_ended(token)
             self.count("owners checked", len(self.owners))
         finally:
@@ -233,7 +238,7 @@ class OwnerWriter(Asker):
         session = self.random.choice(sessions)
         if self.random.random() < 0.5:  # the one that the list has to live for
             session = max(sessions, key=lambda each: each.over[0])
-        name = session.alias if session.alias and self.random.random() < 0.3 else session.token
+        name = session.name(self.random)
         change = self.random.choice((self.touch, self.expire, self.expire, self.rotate,
                                      self.rotate, self.end))
         return change(owner, session, name)
@@ -318,7 +323,7 @@ class OwnerWriter(Asker):
         """Without GRACE, or with it; through an alias only without, since with it that would answer
         what is there."""
         grace = self.random.random() < 0.6 and name == session.token
-        new = Session(None, session.ttl, session.over, session.token if grace else None)
+        new = Session(None, session.ttl, session.over, *(session.token, time.time() + GRACE) * grace)
         token = self.change(owner, self.replaced(owner, session, new), "ROTATE", KEY, name,
                             *("GRACE", GRACE) * grace)
         if token:
@@ -334,10 +339,7 @@ class OwnerWriter(Asker):
         before, kept = owner.state, ()
         if self.random.random() < 0.5:
             kept = tuple(session for session in before if session.lasts())[-1:]
-        keep = ()
-        for session in kept:
-            keep = ("KEEP", session.alias if session.alias and self.random.random() < 0.5
-                    else session.token)
+        keep = [word for session in kept for word in ("KEEP", session.name(self.random))]
         sent = time.time()
         count = self.change(owner, kept, "OEND", KEY, owner.label, *keep)
         if count is None:

@@ -82,7 +82,7 @@ def test_owners_whose_keys_move_one_by_one_under_load_stay_whole(narrow):  # noq
 
 @pytest.mark.full
 def test_many_owners_whose_keys_move_one_by_one_under_load_stay_whole(narrow):  # noqa: F811
-    move_under_load(narrow, "many", 4, writers=4, readers=3, owners=24)
+    move_under_load(narrow, "many", 4, writers=4, readers=3, rate=100)
 
 
 # At once -----------------------------------------------------------------------------------------
