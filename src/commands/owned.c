@@ -63,21 +63,26 @@ static long long reach_of(RedisModuleKey *key, struct bytes label) {
 static long long life_of(RedisModuleCtx *ctx, RedisModuleString *label,
                          const struct tokenlist *tokens) {
     long long life = 0;
-    bool is_whole = true;
+    RedisModuleString *absent = NULL; /* the first; where one is nowhere else, so is each */
     char token[TOKEN_V2_LEN];
-    for (uint32_t place = 0; place < tokens->len && is_whole; place++) {
+    for (uint32_t place = 0; place < tokens->len; place++) {
         tokenlist_get(tokens, place, token);
         if (!owner_may_have(server_bytes(label), (struct bytes){token, sizeof token})) continue;
         RedisModuleString *name = RedisModule_CreateString(ctx, token, sizeof token);
         RedisModuleKey *key = RedisModule_OpenKey(ctx, name, REDISMODULE_READ);
         long long reach = reach_of(key, server_bytes(label));
         if (reach > life) life = reach;
-        if (RedisModule_KeyType(key) == REDISMODULE_KEYTYPE_EMPTY && slots_exist())
-            is_whole = slots_serve_both(ctx, label, name) == ERROR_NONE;
+        bool is_absent = RedisModule_KeyType(key) == REDISMODULE_KEYTYPE_EMPTY;
         RedisModule_CloseKey(key);
-        RedisModule_FreeString(ctx, name);
+        if (is_absent && !absent)
+            absent = name;
+        else
+            RedisModule_FreeString(ctx, name);
     }
-    return is_whole ? life : 0;
+    if (!absent) return life;
+    bool is_split = slots_is_split(ctx, label, absent);
+    RedisModule_FreeString(ctx, absent);
+    return is_split ? 0 : life;
 }
 
 /* Where it is not known what the sessions need, the list may as well expire as it would have. */

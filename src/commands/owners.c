@@ -43,11 +43,6 @@ int cmd_olist(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return good ? call_end(&call) : call_refuse(&call);
 }
 
-/* Whether a session to keep that is not here is nowhere else. */
-static bool is_lost(struct call *call, RedisModuleString *label) {
-    return !slots_exist() || slots_serve_both(call->ctx, label, call_token(call)) != ERROR_NO_SLOT;
-}
-
 /* Opens the session that OEND is to keep, by its token or one in its grace. False: there is no such
  * session of the owner. A token of another slot is never opened. */
 static bool open_kept(struct call *call, RedisModuleString *label_arg, RedisModuleString *arg) {
@@ -57,7 +52,8 @@ static bool open_kept(struct call *call, RedisModuleString *label_arg, RedisModu
         return call_error(call, error == ERROR_NONE ? ERROR_NO_SESSION : error);
     }
     if (!call_open_token(call, arg, CALL_READ)) return false;
-    if (!call->session && !is_lost(call, label_arg)) return call_error(call, ERROR_TRY_AGAIN);
+    if (!call->session && slots_is_split(call->ctx, label_arg, call_token(call)))
+        return call_error(call, ERROR_TRY_AGAIN);
     if (!call_requires_session(call)) return false;
     return (owner_is_named(call->session, label) &&
             owner_may_have(label, server_bytes(call_token(call)))) ||

@@ -55,6 +55,10 @@ enum error slots_serve_both(RedisModuleCtx *ctx, RedisModuleString *one, RedisMo
     return probe_answer(RedisModule_Call(ctx, SLOTS_PROBE, "ss", one, other));
 }
 
+bool slots_is_split(RedisModuleCtx *ctx, RedisModuleString *one, RedisModuleString *absent) {
+    return slots_exist() && slots_serve_both(ctx, one, absent) == ERROR_NO_SLOT;
+}
+
 enum error slots_serve_reads(RedisModuleCtx *ctx, RedisModuleString *one,
                              RedisModuleString *other) {
     probing = true;

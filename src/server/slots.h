@@ -39,4 +39,8 @@ int slots_probe(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
  * here (also where it is imported, which for one name says yes to whoever was asked). */
 enum error slots_serve_both(RedisModuleCtx *ctx, RedisModuleString *one, RedisModuleString *other);
 
+/* Whether their slot moves key by key just now, so that the one which is absent here may be on the
+ * other node. */
+bool slots_is_split(RedisModuleCtx *ctx, RedisModuleString *one, RedisModuleString *absent);
+
 #endif

@@ -19,10 +19,11 @@ MISSED = "no living session is missing from its owner's list"
 MIXED = "each list is of one moment, the oldest start first"
 OUTLIVED = "no session outlives its owner's list"
 
-LIFE = 80  # changes after which an owner is written no more
+LIFE = 1000  # changes after which an owner is written no more
 MOST = 8  # sessions of an owner
 SOON = 10  # seconds; a session that may be over by then is not counted on
-GRACE = 300  # seconds
+GRACE = 30  # seconds
+TTLS = (2, 30, 600, 10_000, 100_000)  # so far apart that a list's slack hides no early death
 
 # The times of expiry of the first key and of the others, 0 for what is not there.
 TIMES = """
@@ -33,10 +34,10 @@ TIMES = """
 
 class Session:
     """`token` is None until its start or rotation is answered. `over`: the earliest and the latest
-    moment at which it ends. `alias`: a token in its grace that leads to it."""
+    moment at which it ends. `alias`: a token that leads to it, until its `grace` is over."""
 
-    def __init__(self, token, ttl, over, alias=None):
-        self.token, self.ttl, self.over, self.alias = token, ttl, over, alias
+    def __init__(self, token, ttl, over, alias=None, grace=0):
+        self.token, self.ttl, self.over, self.alias, self.grace = token, ttl, over, alias, grace
 
     def may_be_gone(self, answered):
         return self.over[0] - CLOCK <= answered
@@ -46,6 +47,11 @@ class Session:
 
     def lasts(self):
         return self.over[0] > time.time() + SOON
+
+    def name(self, dice):
+        """The token, or now and then the alias."""
+        lasts = self.alias and self.grace > time.time() + SOON
+        return self.alias if lasts and dice.random() < 0.4 else self.token
 
 
 class Owner:
@@ -64,6 +70,10 @@ class Owner:
 
     def settle(self):
         self.sure = len(self.states) - 1
+
+
+def is_try_again(reply):
+    return isinstance(reply, Wire.Error) and reply.code == "TRYAGAIN"
 
 
 def explains(state, answer, sent, answered, drift):
@@ -118,7 +128,7 @@ class OwnersLoad(Load):
                 progress(done)
                 reader.check(owner)
                 reader.check_lives(owner)
-                for token in owner.ended:
+                for token in owner.ended[-100:]:
                     reader.check_ended(token)
             self.count("owners checked", len(self.owners))
         finally:
@@ -126,6 +136,12 @@ class OwnersLoad(Load):
 
 
 class Asker(Worker):
+    """Its client passes TRYAGAIN on, which changes nothing: then it does something else."""
+
+    def __init__(self, load, seed):
+        super().__init__(load, seed)
+        self.client.passes = ("TRYAGAIN",)
+
     def ask(self, owner, *command):
         """The reply, or None; it names the command's key at 2."""
         try:
@@ -133,7 +149,7 @@ class Asker(Worker):
         except NoAnswer:
             return None
         self.load.count("reads")
-        return reply
+        return None if is_try_again(reply) else reply
 
     def check(self, owner):
         sure, sent = owner.sure, time.time()
@@ -163,6 +179,8 @@ class Asker(Worker):
             times = self.client.read(owner.label, "EVAL", TIMES, 1 + len(tokens), owner.label,
                                      *tokens)
         except NoAnswer:
+            return
+        if is_try_again(times):
             return
         if isinstance(times, Wire.Error):
             return self.load.complain(HANDLED, f"the times of {owner.label}: {times}")
@@ -218,14 +236,16 @@ class OwnerWriter(Asker):
         if dice < 0.62 and owner.ended:
             return self.check_ended(self.random.choice(owner.ended))
         session = self.random.choice(sessions)
-        name = session.alias if session.alias and self.random.random() < 0.3 else session.token
-        change = self.random.choice((self.touch, self.touch, self.expire, self.rotate, self.rotate,
-                                     self.end))
+        if self.random.random() < 0.5:  # the one that the list has to live for
+            session = max(sessions, key=lambda each: each.over[0])
+        name = session.name(self.random)
+        change = self.random.choice((self.touch, self.expire, self.expire, self.rotate,
+                                     self.rotate, self.end))
         return change(owner, session, name)
 
     def change(self, owner, state, *command):
-        """Carry out a change that leads to that state: the reply, or None where there is none or it
-        is NOSESSION; then the owner is as it was, or may be either way."""
+        """Carry out a change that leads to that state: the reply, or None where there is none, or
+        it is NOSESSION or TRYAGAIN."""
         owner.states.append(tuple(state))
         sent = time.time()
         try:
@@ -238,6 +258,8 @@ class OwnerWriter(Asker):
         sure = replicas >= self.load.waits
         if isinstance(reply, Wire.Error):
             owner.states.pop()
+            if is_try_again(reply):
+                return None
             gone = [session for session in owner.state
                     if command[2] in (session.token, session.alias)]
             if reply.code != "NOSESSION" or not gone:
@@ -274,7 +296,7 @@ class OwnerWriter(Asker):
         return (*owner.state[:place], *others, *owner.state[place + 1:])
 
     def start(self, owner):
-        ttl = self.random.choice((2, 60, 600, 600, 3600))
+        ttl = self.random.choice(TTLS)
         new = Session(None, ttl, (time.time() + ttl, float("inf")))
         state, options, pushed = owner.state, (), ()
         if len(state) > 1 and self.random.random() < 0.3 and all(map(Session.lasts, state)):
@@ -293,7 +315,7 @@ class OwnerWriter(Asker):
             self.answered(new)
 
     def expire(self, owner, session, name):
-        new = self.renewed(session, self.random.choice((2, 60, 600, 3600)))
+        new = self.renewed(session, self.random.choice(TTLS))
         if self.change(owner, self.replaced(owner, session, new), "EXPIRE", KEY, name, new.ttl):
             self.answered(new)
 
@@ -301,7 +323,7 @@ class OwnerWriter(Asker):
         """Without GRACE, or with it; through an alias only without, since with it that would answer
         what is there."""
         grace = self.random.random() < 0.6 and name == session.token
-        new = Session(None, session.ttl, session.over, session.token if grace else None)
+        new = Session(None, session.ttl, session.over, *(session.token, time.time() + GRACE) * grace)
         token = self.change(owner, self.replaced(owner, session, new), "ROTATE", KEY, name,
                             *("GRACE", GRACE) * grace)
         if token:
@@ -317,10 +339,7 @@ class OwnerWriter(Asker):
         before, kept = owner.state, ()
         if self.random.random() < 0.5:
             kept = tuple(session for session in before if session.lasts())[-1:]
-        keep = ()
-        for session in kept:
-            keep = ("KEEP", session.alias if session.alias and self.random.random() < 0.5
-                    else session.token)
+        keep = [word for session in kept for word in ("KEEP", session.name(self.random))]
         sent = time.time()
         count = self.change(owner, kept, "OEND", KEY, owner.label, *keep)
         if count is None:

@@ -19,30 +19,40 @@ def assert_kept(load, cluster):
     assert cluster.unequal() == []
 
 
-@pytest.mark.slow
-def test_failovers_by_order_under_load_lose_no_acknowledged_write(cluster):
-    # Ordered, a failover waits until the replica has all that its master acknowledged: no WAIT.
-    with Load(cluster.ports(), "ordered") as load:
+def fail_over_each(cluster, load):
+    """By order. That waits until the replica has all that its master acknowledged: no WAIT."""
+    with load:
         for master in cluster.masters():
             load.wait_writes(150)
             cluster.fail_over(cluster.replica(master))
             cluster.wait_whole()
         load.wait_writes(150)
+
+
+def kill_one(cluster, load):
+    master = cluster.masters()[0]
+    replica = cluster.replica(master)
+    with load:
+        load.wait_writes(300)
+        master.kill9()
+        cluster.wait_promoted(replica)
+        load.wait_writes(150)
+        master.start()  # without its data: it was not told to save any
+        cluster.wait_whole()
+        load.wait_writes(150)
+
+
+@pytest.mark.slow
+def test_failovers_by_order_under_load_lose_no_acknowledged_write(cluster):
+    load = Load(cluster.ports(), "ordered")
+    fail_over_each(cluster, load)
     assert_kept(load, cluster)
 
 
 @pytest.mark.slow
 def test_the_death_of_a_master_under_load_loses_nothing_that_was_waited_for(mortal):
-    master = mortal.masters()[0]
-    replica = mortal.replica(master)
-    with Load(mortal.ports(), "killed", waits=True) as load:
-        load.wait_writes(300)
-        master.kill9()
-        mortal.wait_promoted(replica)
-        load.wait_writes(150)
-        master.start()  # without its data: it was not told to save any
-        mortal.wait_whole()
-        load.wait_writes(150)
+    load = Load(mortal.ports(), "killed", waits=True)
+    kill_one(mortal, load)
     assert_kept(load, mortal)
     assert load.handled["no answer"] > 0
 

@@ -254,9 +254,8 @@ def send(node, calls, asking=False):
         return answer if isinstance(answer, Wire.Error) else answer[0]
 
 
-# Each command: its name; its key, of the owner; what else it takes; which of the keys it needs to be
-# in one place, besides its own; whether it makes a key; the answer, unless it is a token; and which
-# sessions live on then.
+# Each command: its name; its key; what else it takes; which keys have to be where its own is;
+# whether it makes a key; the answer, unless that is a token; and which sessions live on then.
 LABEL, OLDER, YOUNGER = "label", "older", "younger"
 ALL_OF_IT = {LABEL, OLDER, YOUNGER}
 COMMANDS = {
@@ -429,3 +428,31 @@ def test_a_replica_of_the_source_lists_no_half_where_it_can_know(split):
     split.cluster.wait_whole()
     assert read_by_replica(split.cluster, split.target, "SESSIONGATE.OLIST", KEY,
                            listed.label) == [listed.older, listed.younger]
+
+
+def test_a_promoted_replica_of_the_source_ends_no_half_where_it_can_know(split):
+    """Valkey's knows that the slot moves; Redis' does not, and ends what it has. What it does not
+    have lives on, and is listed again after its next TOUCH."""
+    owner = split.owner()
+    split.begin()
+    split.migrate(owner.older, owner.alias)
+    split.cluster.wait_whole()
+    promoted = split.cluster.replica(split.source)
+    split.cluster.fail_over(promoted)
+    split.source = promoted
+    before = split.held()
+    answer = ask(promoted, "SESSIONGATE.OEND", KEY, owner.label)
+    if promoted.valkey:
+        assert answer.code == "TRYAGAIN" and split.held() == before
+        split.cluster.wait_whole()
+    else:
+        assert answer == 1
+        assert ask(promoted, "EXISTS", owner.label, owner.younger) == 0
+        split.set(split.target, "STABLE")
+        split.cluster.wait_whole()
+        split.begin()
+    split.move_rest()
+    assert olist(split.target, owner.label) == ([owner.older, owner.younger] if promoted.valkey
+                                                else [])
+    assert 590 < ask(split.target, "SESSIONGATE.TOUCH", KEY, owner.older) <= 600
+    assert owner.older in olist(split.target, owner.label)

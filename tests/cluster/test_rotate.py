@@ -238,6 +238,20 @@ def check_after_the_move(move, old, new, last):
     assert all_are(answers(move.target, new), "NOSESSION")
 
 
+def test_a_replica_of_the_source_follows_an_alias_where_it_can_know(rotated):
+    """Valkey tells its replicas which slots move; Redis does not."""
+    move, old, new = rotated
+    move.importing()
+    move.migrating()
+    move.migrate(new)
+    move.cluster.wait_whole()
+    with move.cluster.replica(move.source).wire() as wire:
+        assert wire.call("READONLY") == "OK"
+        answer = wire.call("SESSIONGATE.PGET", KEY, old, b"n")
+    assert answer.code == ("TRYAGAIN" if move.source.valkey else "NOSESSION")
+    check_after_the_move(move, old, new, old)
+
+
 def test_an_alias_in_the_middle_of_a_chain_may_move_first(rotated):
     move, first, second = rotated
     third = rotate(move.source, second, "GRACE", 300)
