@@ -205,8 +205,9 @@ greeter=$!
 # From here on this waits and nothing else: Bash 5.2 stumbles over a signal while it expands a $( ). A signal
 # ends a wait, not the server, which takes its time to save.
 while :; do
-    while kill -0 "$pid" 2>/dev/null; do wait "$pid" || true; done
+    while kill -0 "$pid" 2>/dev/null; do wait "$pid" 2>/dev/null || true; done
     [[ $crashed == yes && $stopping == no ]] || break
+    printf '%s was killed from the shop, and starts again.\n' "${server##*/}"
     crashed=no pid=''
     start_server
     [[ $stopping == no ]] || stop

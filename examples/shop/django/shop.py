@@ -25,7 +25,7 @@ settings.configure(
         "django.contrib.auth.middleware.AuthenticationMiddleware",
     ],
     SESSION_ENGINE="sessiongate.django",
-    SESSIONGATE={"LOCATION": REDIS, "REFRESH": 10, "LIMIT": 5},
+    SESSIONGATE={"LOCATION": REDIS, "REFRESH": 5, "LIMIT": 5},
     SESSION_COOKIE_NAME="session",
     SESSION_COOKIE_AGE=600,
     SESSION_EXPIRE_AT_BROWSER_CLOSE=False,

@@ -16,7 +16,7 @@ const COOKIE = "session";
 const client = await createClient({ url: `redis://127.0.0.1:${REDIS_PORT}` })
   .on("error", ({ message }) => console.error(message)) // it connects again by itself
   .connect();
-const gate = new Gate(client, { signKeys: [SIGN_KEY], ttl: 600, refresh: 10 });
+const gate = new Gate(client, { signKeys: [SIGN_KEY], ttl: 600, refresh: 5 });
 const store = new SessionGateStore(gate);
 const lost = new WeakSet(); // requests that wrote into a session which was ended meanwhile
 store.on("lost", ({ req }) => lost.add(req));

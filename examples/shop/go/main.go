@@ -264,7 +264,7 @@ func main() {
 	gate, err = sessiongate.New(client, sessiongate.Options{
 		SignKeys: [][]byte{[]byte(os.Getenv("SIGN_KEY"))},
 		TTL:      10 * time.Minute,
-		Refresh:  10 * time.Second,
+		Refresh:  5 * time.Second,
 		Cookie:   sessiongate.Cookie{Insecure: true}, // not where there is TLS
 	})
 	if err != nil {
