@@ -68,7 +68,7 @@ async function show() {
   showSession(payloads);
   showDevices(devices);
   $("counters").replaceChildren(
-    ...COUNTED.flatMap((name) => [make("dt", name.replaceAll("_", " ")), make("dd", String(counters[name]))]),
+    ...COUNTED.map((name) => make("div", make("dt", name.replaceAll("_", " ")), make("dd", String(counters[name])))),
   );
 }
 
@@ -100,7 +100,7 @@ function showSession(payloads) {
   $("token").querySelector(".pad b").textContent = HIDDEN.repeat(3);
   payloads.sort((a, b) => (a.name < b.name ? -1 : 1));
   $("payloads").replaceChildren(
-    ...payloads.map(({ name, bytes }) => make("tr", make("td", name), make("td", String(bytes)))),
+    ...payloads.map(({ name, bytes }) => make("li", make("code", name), make("span", String(bytes)))),
   );
   tick();
 }
