@@ -18,7 +18,7 @@ import redis
 
 from harness import TOP, Port, end, start, wait_for
 
-READY = "Ctrl-C stops the server.\n"
+READY = "or django, go).\n"  # the last line that it prints
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,85 +1,23 @@
 """The shop on Django. ../README.md has the API; ./run.sh --shop django starts it."""
 
-import functools
 import json
-import os
 import re
-import signal
 import time
 import uuid
 from pathlib import Path
 
-import django
-from django.conf import settings
-from redis import Redis, RedisError
-
-REDIS = f"redis://127.0.0.1:{os.environ['REDIS_PORT']}"
-settings.configure(
-    SECRET_KEY=os.environ["SIGN_KEY"],
-    ROOT_URLCONF=__name__,
-    ALLOWED_HOSTS=["127.0.0.1", "localhost"],
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes"],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{os.environ['SHOP_DIR']}/shop.db"}},
-    MIDDLEWARE=[
-        "django.contrib.sessions.middleware.SessionMiddleware",
-        "django.contrib.auth.middleware.AuthenticationMiddleware",
-    ],
-    SESSION_ENGINE="sessiongate.django",
-    SESSIONGATE={"LOCATION": REDIS, "REFRESH": 5, "LIMIT": 5},
-    SESSION_COOKIE_NAME="session",
-    SESSION_COOKIE_AGE=600,
-    SESSION_EXPIRE_AT_BROWSER_CLOSE=False,
-    SESSION_COOKIE_SECURE=False,  # True where there is TLS
-    DATA_UPLOAD_MAX_MEMORY_SIZE=1000,
-    DEFAULT_AUTO_FIELD="django.db.models.AutoField",
-    USE_TZ=True,
-)
-django.setup()
-
-from django.contrib.auth import get_user_model, login, logout  # noqa: E402
-from django.contrib.sessions.backends.base import UpdateError  # noqa: E402
-from django.core.management import call_command  # noqa: E402
-from django.http import FileResponse, JsonResponse  # noqa: E402
-from django.urls import path  # noqa: E402
-from sessiongate import NoPayload, NoSession  # noqa: E402
-from sessiongate.django import end_session, end_sessions, gate, sessions_of  # noqa: E402
+import server
+from api import api, fail
+from django.contrib.auth import get_user_model, login, logout
+from django.contrib.sessions.backends.base import UpdateError
+from django.http import FileResponse
+from django.urls import path
+from sessiongate import NoPayload, NoSession
+from sessiongate.django import end_session, end_sessions, gate, sessions_of
 
 GOODS = ["tea", "coffee", "honey", "cup"]
 CART_LIMIT = 100
 PAGE = Path(__file__).parents[1] / "page"
-redis = Redis.from_url(REDIS, decode_responses=True)
-
-
-def fail(status, error):
-    return JsonResponse({"error": error}, status=status)
-
-
-def api(method, *, logged_in=False):
-    """A view that answers with JSON; what a POST has sent is its `data`."""
-
-    def decorate(view):
-        @functools.wraps(view)
-        def checked(request, **arguments):
-            if request.method != method:
-                return fail(405, f"this takes a {method}")
-            if method == "POST":
-                # Nor can another site's form send this type, so no request of another site does anything here.
-                if request.content_type != "application/json":
-                    return fail(415, "send application/json")
-                try:
-                    arguments["data"] = {**json.loads(request.body)}
-                except (ValueError, TypeError):
-                    return fail(400, "this body is not read")
-            if logged_in and not request.user.is_authenticated:
-                return fail(401, "log in first")
-            answer = view(request, **arguments)
-            response = answer if isinstance(answer, JsonResponse) else JsonResponse(answer, safe=False)
-            response["Cache-Control"] = "no-store"
-            return response
-
-        return checked
-
-    return decorate
 
 
 def goods_of(session):
@@ -99,15 +37,23 @@ def session(request):
     except (NoSession, NoPayload):
         pass
     cart = {item: goods.count(item) for item in goods}
-    return {"user": user, "cart": cart, "flash": flash, "ttl": ttl, "token": token[:10] if ttl is not None else None}
+    return {
+        "user": user,
+        "cart": cart,
+        "flash": flash,
+        "ttl": ttl,
+        "token": token[:10] if ttl is not None else None,
+    }
 
 
 @api("GET")
 def payloads(request):
     if request.session.is_empty():
         return []
-    return [{"name": name.decode(), "bytes": len(data)}
-            for name, data in gate().pgetall(request.session.session_key).items()]
+    return [
+        {"name": name.decode(), "bytes": len(data)}
+        for name, data in gate().pgetall(request.session.session_key).items()
+    ]
 
 
 @api("POST")
@@ -153,9 +99,15 @@ def log_out(request, data):
 
 @api("GET", logged_in=True)
 def devices(request):
-    return [{"id": device.id, "current": device.current, "started": round(device.started.timestamp() * 1000),
-             "agent": device.payloads.get("agent")}
-            for device in sessions_of(request.user, current=request.session)]
+    return [
+        {
+            "id": device.id,
+            "current": device.current,
+            "started": round(device.started.timestamp() * 1000),
+            "agent": device.payloads.get("agent"),
+        }
+        for device in sessions_of(request.user, current=request.session)
+    ]
 
 
 @api("POST", logged_in=True)
@@ -166,35 +118,6 @@ def end_device(request, data, id):
 @api("POST", logged_in=True)
 def end_others(request, data):
     return {"ended": end_sessions(request.user, keep=request.session)}
-
-
-def counters():
-    """What Redis counts of sessions, and the number of its process."""
-    counts = redis.info("sessiongate")
-    counts = {name.removeprefix("sessiongate_"): count for name, count in counts.items() if isinstance(count, int)}
-    return {"process_id": redis.info("server")["process_id"], **counts}
-
-
-@api("GET")
-def server(request):
-    return counters()
-
-
-@api("POST")
-def kill(request, data):
-    if "RUN_SH_PID" not in os.environ:
-        return fail(404, "only run.sh can start Redis again")
-    before = counters()["process_id"]
-    os.kill(int(os.environ["RUN_SH_PID"]), signal.SIGUSR1)  # asks run.sh for kill -9 and a start
-    for _ in range(100):
-        time.sleep(0.1)
-        try:
-            after = counters()["process_id"]
-        except RedisError:  # not yet
-            continue
-        if after != before:
-            return {"before": before, "after": after}
-    return fail(503, "Redis is not back after ten seconds")
 
 
 def page(request, name="index.html"):
@@ -216,10 +139,6 @@ urlpatterns = [
     path("api/devices", devices),
     path("api/devices/end-others", end_others),
     path("api/devices/<id>/end", end_device),
-    path("api/server", server),
-    path("api/kill", kill),
+    path("api/server", server.show),
+    path("api/kill", server.kill),
 ]
-
-if __name__ == "__main__":
-    call_command("migrate", verbosity=0)
-    call_command("runserver", f"127.0.0.1:{os.environ['PORT']}", use_reloader=False)

@@ -31,7 +31,10 @@ app.use((req, res, next) => {
   res.set("Cache-Control", "no-store");
   next();
 });
-app.use(express.json({ limit: 1000 }));
+app.use(express.json({ limit: 1000 }), (req, res, next) => {
+  if (req.method === "POST" && !req.body) return fail(res, 400, "this body is not read");
+  next();
+});
 app.use(
   session({
     store,
@@ -80,7 +83,7 @@ app.get("/api/payloads", async (req, res) => {
 });
 
 app.post("/api/cart", async (req, res) => {
-  const { item, slow } = req.body ?? {};
+  const { item, slow } = req.body;
   if (!GOODS.includes(item)) return fail(res, 400, `item is one of ${GOODS.join(", ")}`);
   if (goodsOf(req.session).length >= CART_LIMIT) return fail(res, 409, "the cart is full");
   if (slow) {
@@ -95,7 +98,7 @@ app.post("/api/cart", async (req, res) => {
 });
 
 app.post("/api/login", async (req, res) => {
-  const { user, password } = req.body ?? {};
+  const { user, password } = req.body;
   if (!/^[A-Za-z]{1,20}$/.test(user)) return fail(res, 400, "user is 1 to 20 letters");
   if (password !== "demo") return fail(res, 401, "the password is demo");
   if (req.session.user) return fail(res, 409, "log out first");

@@ -2,20 +2,16 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"log"
-	"mime"
 	"net/http"
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	sessiongate "github.com/f0rmiga/sessiongate/clients/go"
@@ -27,60 +23,9 @@ const cartLimit = 100
 var (
 	goods    = []string{"tea", "coffee", "honey", "cup"}
 	userName = regexp.MustCompile(`^[A-Za-z]{1,20}$`)
-	counter  = regexp.MustCompile(`(?m)^(process_id|sessiongate_\w+):(\d+)\r?$`)
 	client   = redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + os.Getenv("REDIS_PORT")})
 	gate     *sessiongate.Gate
 )
-
-type object map[string]any // of JSON
-
-// failure is an answer that is no success.
-type failure struct {
-	status int
-	text   string
-}
-
-func (f failure) Error() string { return f.text }
-
-// api is a handler of the request's session and of the object that a POST has sent; what it returns is the
-// answer, as JSON.
-type api func(r *http.Request, session *sessiongate.Session, data object) (any, error)
-
-func (handle api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	answer, err := handle.answer(w, r)
-	status, refused := http.StatusOK, failure{}
-	switch {
-	case errors.As(err, &refused):
-		status, answer = refused.status, object{"error": refused.text}
-	case errors.Is(err, sessiongate.ErrNoSession):
-		status, answer = http.StatusConflict, object{"error": "your session has ended meanwhile"}
-	case err != nil:
-		log.Print(err)
-		status, answer = http.StatusServiceUnavailable, object{"error": "there are no sessions now"}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer)
-}
-
-func (handle api) answer(w http.ResponseWriter, r *http.Request) (any, error) {
-	var data object
-	if r.Method == http.MethodPost {
-		// Nor can another site's form send this type, so no request of another site does anything here.
-		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
-			return nil, failure{http.StatusUnsupportedMediaType, "send application/json"}
-		}
-		if json.NewDecoder(http.MaxBytesReader(w, r.Body, 1000)).Decode(&data) != nil {
-			return nil, failure{http.StatusBadRequest, "this body is not read"}
-		}
-	}
-	session, err := sessiongate.FromContext(r.Context())
-	if err != nil {
-		return nil, err
-	}
-	return handle(r, session, data)
-}
 
 func text(session *sessiongate.Session, name string) (value string) {
 	_, _ = session.Get(name, &value) // what is no text counts as none
@@ -216,47 +161,6 @@ func endDevice(r *http.Request, _ *sessiongate.Session, owner string) (any, erro
 func endOthers(r *http.Request, session *sessiongate.Session, owner string) (any, error) {
 	ended, err := gate.EndAll(r.Context(), owner, session.Token())
 	return object{"ended": ended}, err
-}
-
-// counters is what Redis counts of sessions, and the number of its process.
-func counters(ctx context.Context) (map[string]int, error) {
-	counts := map[string]int{}
-	for _, section := range []string{"server", "sessiongate"} {
-		info, err := client.Info(ctx, section).Result()
-		if err != nil {
-			return nil, err
-		}
-		for _, line := range counter.FindAllStringSubmatch(info, -1) {
-			counts[strings.TrimPrefix(line[1], "sessiongate_")], _ = strconv.Atoi(line[2])
-		}
-	}
-	return counts, nil
-}
-
-func showServer(r *http.Request, _ *sessiongate.Session, _ object) (any, error) {
-	return counters(r.Context())
-}
-
-func kill(r *http.Request, _ *sessiongate.Session, _ object) (any, error) {
-	runner, err := strconv.Atoi(os.Getenv("RUN_SH_PID"))
-	if err != nil {
-		return nil, failure{http.StatusNotFound, "only run.sh can start Redis again"}
-	}
-	before, err := counters(r.Context())
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Kill(runner, syscall.SIGUSR1); err != nil { // asks run.sh for kill -9 and a start
-		return nil, err
-	}
-	for tries := 0; tries < 100; tries++ {
-		time.Sleep(100 * time.Millisecond)
-		after, err := counters(r.Context())
-		if err == nil && after["process_id"] != before["process_id"] {
-			return object{"before": before["process_id"], "after": after["process_id"]}, nil
-		}
-	}
-	return nil, failure{http.StatusServiceUnavailable, "Redis is not back after ten seconds"}
 }
 
 func main() {

@@ -1,8 +1,16 @@
 // The page of the shop: what it shows comes from the JSON under /api (../README.md), the same on each server.
 
 const GOODS = { tea: "Green tea", coffee: "Coffee", honey: "Honey", cup: "A cup" };
-const COUNTED = ["sessions_live", "sessions_started", "sessions_adopted", "sessions_ended", "payload_reads",
-  "payload_writes", "refused_no_session", "process_id"];
+const COUNTED = [
+  "sessions_live",
+  "sessions_started",
+  "sessions_adopted",
+  "sessions_ended",
+  "payload_reads",
+  "payload_writes",
+  "refused_no_session",
+  "process_id",
+];
 const HIDDEN = "•";
 
 const $ = (id) => document.getElementById(id);
@@ -61,14 +69,18 @@ function say(text) {
 async function show() {
   session = await api("session");
   const [payloads, counters, devices] = await Promise.all([
-    api("payloads"), api("server"), session.user ? api("devices") : [],
+    api("payloads"),
+    api("server"),
+    session.user ? api("devices") : [],
   ]);
   say(session.flash ?? "");
   showGoods();
   showSession(payloads);
   showDevices(devices);
   $("counters").replaceChildren(
-    ...COUNTED.map((name) => make("div", make("dt", name.replaceAll("_", " ")), make("dd", String(counters[name])))),
+    ...COUNTED.map((name) =>
+      make("div", make("dt", name.replaceAll("_", " ")), make("dd", String(counters[name]))),
+    ),
   );
 }
 
@@ -76,8 +88,12 @@ function showGoods() {
   $("goods").replaceChildren(
     ...Object.entries(GOODS).map(([item, label]) => {
       const count = make("b", session.cart[item] ? `× ${session.cart[item]}` : "");
-      return make("li", make("span", label), count,
-        button("Add", () => api("cart", { item }), `Add: ${label}`));
+      return make(
+        "li",
+        make("span", label),
+        count,
+        button("Add", () => api("cart", { item }), `Add: ${label}`),
+      );
     }),
   );
 }
@@ -114,17 +130,31 @@ function showDevices(devices) {
     ...devices.map(({ id, current, started, agent }) => {
       const since = make("small", `since ${new Date(started).toLocaleTimeString()}`);
       const name = make("span", browserOf(agent), since);
-      return make("li", name,
-        current ? make("span", "this one") : button("End", () => api(`devices/${id}/end`, {})));
+      return make(
+        "li",
+        name,
+        current ? make("span", "this one") : button("End", () => api(`devices/${id}/end`, {})),
+      );
     }),
   );
 }
 
 function browserOf(agent) {
   const find = (names) => names.find(([sign]) => agent.includes(sign))?.[1];
-  const browser = find([["Edg/", "Edge"], ["Firefox/", "Firefox"], ["Chrome/", "Chrome"], ["Safari/", "Safari"]]);
-  const system = find([["Android", "Android"], ["iPhone", "iPhone"], ["iPad", "iPad"], ["Windows", "Windows"],
-    ["Mac OS", "macOS"], ["Linux", "Linux"]]);
+  const browser = find([
+    ["Edg/", "Edge"],
+    ["Firefox/", "Firefox"],
+    ["Chrome/", "Chrome"],
+    ["Safari/", "Safari"],
+  ]);
+  const system = find([
+    ["Android", "Android"],
+    ["iPhone", "iPhone"],
+    ["iPad", "iPad"],
+    ["Windows", "Windows"],
+    ["Mac OS", "macOS"],
+    ["Linux", "Linux"],
+  ]);
   return browser && system ? `${browser} on ${system}` : agent || "unknown";
 }
 

@@ -14,9 +14,11 @@ const TOKEN = /v2\.[A-Za-z0-9]{22}\.[0-9a-f]{32}[A-Za-z0-9]{3}/;
 /** With a profile that is empty, and removed afterwards. */
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"].concat(
-    ["--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  ),
+  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"].concat([
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ]),
 });
 after(() => browser.close());
 process.once("SIGTERM", () => process.exit(1));
@@ -156,7 +158,13 @@ for (const name of process.env.SHOPS?.split(" ") ?? ["express", "django", "go"])
 
     test("a first visit has no session and no cookie", async () => {
       ada = await Visitor.come(shop.url);
-      assert.deepEqual(await ada.json("session"), { user: null, cart: {}, flash: null, ttl: null, token: null });
+      assert.deepEqual(await ada.json("session"), {
+        user: null,
+        cart: {},
+        flash: null,
+        ttl: null,
+        token: null,
+      });
       assert.equal(await ada.cookie(), undefined);
       assert.ok(await ada.page.isVisible("#none"));
       assert.ok(await ada.page.isDisabled("#tabs"));
@@ -194,7 +202,11 @@ for (const name of process.env.SHOPS?.split(" ") ?? ["express", "django", "go"])
 
     test("only JSON is read, and only what is meant", async () => {
       for (const path of ["cart", "login", "logout", "devices/end-others", "devices/x/end", "kill"]) {
-        assert.equal((await ada.ask(path, "item=tea", "application/x-www-form-urlencoded")).status(), 415, path);
+        assert.equal(
+          (await ada.ask(path, "item=tea", "application/x-www-form-urlencoded")).status(),
+          415,
+          path,
+        );
       }
       assert.equal((await ada.ask("cart", "{")).status(), 400);
       assert.equal((await ada.ask("cart", '{"item":"gold"}')).status(), 400);
@@ -205,7 +217,10 @@ for (const name of process.env.SHOPS?.split(" ") ?? ["express", "django", "go"])
 
     test("parallel requests that add the same item lose none", async () => {
       const added = await Promise.all(Array.from({ length: 8 }, () => ada.ask("cart", '{"item":"honey"}')));
-      assert.deepEqual(added.map((response) => response.status()), Array(8).fill(200));
+      assert.deepEqual(
+        added.map((response) => response.status()),
+        Array(8).fill(200),
+      );
       assert.equal((await ada.json("session")).cart.honey, 8);
     });
 
@@ -215,7 +230,10 @@ for (const name of process.env.SHOPS?.split(" ") ?? ["express", "django", "go"])
       assert.equal(await ada.text("#flash"), "Welcome, ada");
       assert.equal(await ada.text("#user"), "ada");
       const { user, cart, flash } = await ada.json("session");
-      assert.deepEqual({ user, cart, flash }, { user: "ada", cart: { tea: 2, cup: 1, coffee: 1, honey: 8 }, flash: null });
+      assert.deepEqual(
+        { user, cart, flash },
+        { user: "ada", cart: { tea: 2, cup: 1, coffee: 1, honey: 8 }, flash: null },
+      );
       assert.notEqual((await ada.cookie()).value, former.value);
       await ada.page.reload();
       await ada.rest();
@@ -229,7 +247,8 @@ for (const name of process.env.SHOPS?.split(" ") ?? ["express", "django", "go"])
       assert.deepEqual({ httpOnly, sameSite, secure }, { httpOnly: true, sameSite: "Lax", secure: false });
       const [token] = TOKEN.exec(decodeURIComponent(value));
       const seen = await ada.page.evaluate(() =>
-        [document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)].join());
+        [document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)].join(),
+      );
       const html = await ada.page.content();
       for (const text of [seen, html]) {
         assert.ok(!text.includes(token.slice(0, 11)));
@@ -244,7 +263,10 @@ for (const name of process.env.SHOPS?.split(" ") ?? ["express", "django", "go"])
       await ada.page.reload();
       await ada.rest();
       const devices = await ada.json("devices");
-      assert.deepEqual(devices.map(({ current }) => current), [true, false]);
+      assert.deepEqual(
+        devices.map(({ current }) => current),
+        [true, false],
+      );
       for (const { id, started, agent } of devices) {
         assert.doesNotMatch(id, TOKEN);
         assert.ok(Math.abs(Date.now() - started) < 600_000);
@@ -295,10 +317,12 @@ for (const name of process.env.SHOPS?.split(" ") ?? ["express", "django", "go"])
         for (const colorScheme of ["light", "dark"]) {
           await ada.page.emulateMedia({ colorScheme });
           await ada.page.setViewportSize({ width, height: 900 });
-          const overflow = await ada.page.evaluate(() =>
-            document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          const overflow = await ada.page.evaluate(
+            () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+          );
           assert.equal(overflow, 0);
-          const path = process.env.SCREENSHOTS && `${process.env.SCREENSHOTS}/${name}-${width}-${colorScheme}.png`;
+          const path =
+            process.env.SCREENSHOTS && `${process.env.SCREENSHOTS}/${name}-${width}-${colorScheme}.png`;
           const png = await ada.page.screenshot({ fullPage: true, path: path || undefined });
           const seen = await colours(ada.page, png);
           assert.equal(seen.width, width);
@@ -311,7 +335,10 @@ for (const name of process.env.SHOPS?.split(" ") ?? ["express", "django", "go"])
       const was = await ada.json("server");
       await ada.click("Kill Redis");
       const said = await ada.texts("#kill-said li");
-      assert.match(said[1], new RegExp(`^Process ${was.process_id} is dead; \\d+ serves, [\\d.]+ s later\\.$`));
+      assert.match(
+        said[1],
+        new RegExp(`^Process ${was.process_id} is dead; \\d+ serves, [\\d.]+ s later\\.$`),
+      );
       assert.equal(said[2], "Still logged in as ada; 14 in the cart.");
       const is = await ada.json("server");
       assert.notEqual(is.process_id, was.process_id);
