@@ -70,7 +70,8 @@ def place():
 def tree(place):
     """A copy of the tree as it is before anything is built, but with the header."""
     tree = place / "tree"
-    shutil.copytree(TOP, tree, ignore=lambda path, _: {"build", ".git"} if path == str(TOP) else {})
+    shutil.copytree(TOP, tree, ignore=lambda path, _: {"build", ".git"} if path == str(TOP)
+                    else {"node_modules"})
     shutil.copytree(TOP / "build" / "deps", tree / "build" / "deps")
     return tree
 

@@ -19,7 +19,7 @@ def api(method, *, logged_in=False):
             if request.method != method:
                 return fail(405, f"this takes a {method}")
             if method == "POST":
-                # Nor can another site's form send this type, so no request of another site does anything here.
+                # Another site's form cannot send this type: no request of another site does anything here.
                 if request.content_type != "application/json":
                     return fail(415, "send application/json")
                 try:

@@ -4,20 +4,21 @@ import os
 import signal
 import time
 
-from api import api, fail
 from django.conf import settings
 from redis import Redis, RedisError
+
+from api import api, fail
 
 redis = Redis.from_url(settings.SESSIONGATE["LOCATION"], decode_responses=True)
 
 
 def counters():
     """What Redis counts of sessions, and the number of its process."""
-    counts = redis.info("sessiongate")
-    counts = {
-        name.removeprefix("sessiongate_"): count for name, count in counts.items() if isinstance(count, int)
-    }
-    return {"process_id": redis.info("server")["process_id"], **counts}
+    counts = {"process_id": redis.info("server")["process_id"]}
+    for name, count in redis.info("sessiongate").items():
+        if isinstance(count, int):
+            counts[name.removeprefix("sessiongate_")] = count
+    return counts
 
 
 @api("GET")

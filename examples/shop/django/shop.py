@@ -6,14 +6,15 @@ import time
 import uuid
 from pathlib import Path
 
-import server
-from api import api, fail
 from django.contrib.auth import get_user_model, login, logout
 from django.contrib.sessions.backends.base import UpdateError
 from django.http import FileResponse
 from django.urls import path
 from sessiongate import NoPayload, NoSession
 from sessiongate.django import end_session, end_sessions, gate, sessions_of
+
+import server
+from api import api, fail
 
 GOODS = ["tea", "coffee", "honey", "cup"]
 CART_LIMIT = 100
@@ -34,16 +35,12 @@ def session(request):
         ttl = gate().ttl(token) if token else None
         if "flash" in request.session:  # popped: of all who ask, one gets it
             flash = json.loads(gate().ppop(token, "flash"))
-    except (NoSession, NoPayload):
+    except NoPayload:  # another request got it
         pass
+    except NoSession:
+        token = None
     cart = {item: goods.count(item) for item in goods}
-    return {
-        "user": user,
-        "cart": cart,
-        "flash": flash,
-        "ttl": ttl,
-        "token": token[:10] if ttl is not None else None,
-    }
+    return {"user": user, "cart": cart, "flash": flash, "ttl": ttl, "token": token and token[:10]}
 
 
 @api("GET")

@@ -24,7 +24,7 @@ store.on("lost", ({ req }) => lost.add(req));
 const app = express();
 app.use(express.static(fileURLToPath(new URL("../page", import.meta.url))));
 app.use((req, res, next) => {
-  // Nor can another site's form send this type, so no request of another site does anything here.
+  // Another site's form cannot send this type: no request of another site does anything here.
   if (req.method === "POST" && !/^application\/json *(;|$)/i.test(req.get("content-type") ?? "")) {
     return fail(res, 415, "send application/json");
   }

@@ -45,7 +45,7 @@ func (handle api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (handle api) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 	var data object
 	if r.Method == http.MethodPost {
-		// Nor can another site's form send this type, so no request of another site does anything here.
+		// Another site's form cannot send this type: no request of another site does anything here.
 		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 			return nil, failure{http.StatusUnsupportedMediaType, "send application/json"}
 		}
