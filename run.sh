@@ -140,6 +140,7 @@ crash() {
     [[ $stopping == no && -n $pid ]] || return 0
     crashed=yes
     kill -KILL "$pid"
+    wait "$pid" 2>/dev/null || true # or Bash would print that it was killed, and by which command
 }
 
 shop_ended() {
@@ -205,7 +206,7 @@ greeter=$!
 # From here on this waits and nothing else: Bash 5.2 stumbles over a signal while it expands a $( ). A signal
 # ends a wait, not the server, which takes its time to save.
 while :; do
-    while kill -0 "$pid" 2>/dev/null; do wait "$pid" 2>/dev/null || true; done
+    while kill -0 "$pid" 2>/dev/null; do wait "$pid" || true; done
     [[ $crashed == yes && $stopping == no ]] || break
     printf '%s was killed from the shop, and starts again.\n' "${server##*/}"
     crashed=no pid=''

@@ -382,3 +382,13 @@ for (const name of process.env.SHOPS?.split(" ") ?? ["express", "django", "go"])
     });
   });
 }
+
+test("Redis that ends otherwise than by the button is not started again, and the shop ends with it", async () => {
+  const shop = await Shop.start("express");
+  const { process_id } = await (await fetch(`${shop.url}/api/server`)).json();
+  process.kill(process_id, "SIGKILL");
+  assert.equal(await shop.ended, 1);
+  assert.match(shop.printed, /run\.sh: the server ended by itself/);
+  await assert.rejects(fetch(shop.url));
+  await shop.stop();
+});
