@@ -102,8 +102,9 @@ greet() {
     printf 'There is a shop to look at, too: ./run.sh --shop express (or django, go).\n'
 }
 
-# Stays for as long as the shop does; a shop that ends by itself ends all.
+# Stays for as long as the shop does, or until it is told to end; a shop that ends by itself ends all.
 greet_at_the_shop() {
+    trap 'exit 0' TERM
     until is_taken "$shop_port"; do
         kill -0 "$shop_pid" 2>/dev/null || break
         sleep 0.1
@@ -213,12 +214,14 @@ while :; do
     start_server
     [[ $stopping == no ]] || stop
 done
-[[ -z $shop_pid ]] || kill -TERM "$shop_pid" 2>/dev/null || true
 status=0 served=yes
 wait "$pid" || status=$?
 [[ -z $shop_pid ]] || kill "$greeter" 2>/dev/null || true
 wait "$greeter" || served=no
-[[ -z $shop_pid ]] || wait "$shop_pid" || true
+if [[ -n $shop_pid ]]; then
+    kill -TERM "$shop_pid" 2>/dev/null || true
+    wait "$shop_pid" || true
+fi
 pid='' greeter='' shop_pid=''
 
 if [[ $stopping == no && $served == no ]]; then

@@ -388,7 +388,7 @@ test("Redis that ends otherwise than by the button is not started again, and the
   const { process_id } = await (await fetch(`${shop.url}/api/server`)).json();
   process.kill(process_id, "SIGKILL");
   assert.equal(await shop.ended, 1);
-  assert.match(shop.printed, /run\.sh: the server ended by itself/);
+  assert.match(shop.printed, /^run\.sh: the server ended by itself/m);
   await assert.rejects(fetch(shop.url));
   await shop.stop();
 });
