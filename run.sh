@@ -168,7 +168,7 @@ else
     "$top/bootstrap.sh" --build
 fi
 "$top/build.sh"
-[[ -z $shop ]] || "$top/examples/shop/serve" --install "$shop" || exit
+[[ -z $shop ]] || "$top/examples/shop/serve" --install "$shop" || exit 1
 
 server=$(command -v "$server")
 for cli in "${server%-server}-cli" redis-cli valkey-cli; do
