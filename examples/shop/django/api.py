@@ -3,6 +3,7 @@
 import functools
 import json
 
+from django.core.exceptions import RequestDataTooBig
 from django.http import JsonResponse
 
 
@@ -23,8 +24,8 @@ def api(method, *, logged_in=False):
                 if request.content_type != "application/json":
                     return fail(415, "send application/json")
                 try:
-                    arguments["data"] = {**json.loads(request.body)}
-                except (ValueError, TypeError):
+                    arguments["data"] = {**json.loads(request.body or "{}")}
+                except (ValueError, TypeError, RequestDataTooBig):
                     return fail(400, "this body is not read")
             if logged_in and not request.user.is_authenticated:
                 return fail(401, "log in first")

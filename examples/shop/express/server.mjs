@@ -13,7 +13,8 @@ const GOODS = ["tea", "coffee", "honey", "cup"];
 const CART_LIMIT = 100;
 const COOKIE = "session";
 
-const client = await createClient({ url: `redis://127.0.0.1:${REDIS_PORT}` })
+const url = `redis://127.0.0.1:${REDIS_PORT}`;
+const client = await createClient({ url, disableOfflineQueue: true })
   .on("error", ({ message }) => console.error(message)) // it connects again by itself
   .connect();
 const gate = new Gate(client, { signKeys: [SIGN_KEY], ttl: 600, refresh: 5 });
@@ -32,7 +33,7 @@ app.use((req, res, next) => {
   next();
 });
 app.use(express.json({ limit: 1000 }), (req, res, next) => {
-  if (req.method === "POST" && !req.body) return fail(res, 400, "this body is not read");
+  if (Array.isArray(req.body)) return fail(res, 400, "this body is not read");
   next();
 });
 app.use(
@@ -83,7 +84,7 @@ app.get("/api/payloads", async (req, res) => {
 });
 
 app.post("/api/cart", async (req, res) => {
-  const { item, slow } = req.body;
+  const { item, slow } = req.body ?? {};
   if (!GOODS.includes(item)) return fail(res, 400, `item is one of ${GOODS.join(", ")}`);
   if (goodsOf(req.session).length >= CART_LIMIT) return fail(res, 409, "the cart is full");
   if (slow) {
@@ -98,7 +99,7 @@ app.post("/api/cart", async (req, res) => {
 });
 
 app.post("/api/login", async (req, res) => {
-  const { user, password } = req.body;
+  const { user, password } = req.body ?? {};
   if (!/^[A-Za-z]{1,20}$/.test(user)) return fail(res, 400, "user is 1 to 20 letters");
   if (password !== "demo") return fail(res, 401, "the password is demo");
   if (req.session.user) return fail(res, 409, "log out first");
@@ -160,7 +161,9 @@ async function counters() {
 
 app.use((error, _req, res, _next) => {
   if (error instanceof NoSession) return fail(res, 409, "your session has ended meanwhile");
-  fail(res, error.status ?? 503, error.status ? "this body is not read" : "there are no sessions now");
+  if (error.status) return fail(res, 400, "this body is not read");
+  console.error(error.message);
+  fail(res, 503, "there are no sessions now");
 });
 
 app.listen(Number(PORT), "127.0.0.1");

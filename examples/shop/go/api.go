@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"log"
 	"mime"
 	"net/http"
@@ -49,7 +50,8 @@ func (handle api) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 			return nil, failure{http.StatusUnsupportedMediaType, "send application/json"}
 		}
-		if json.NewDecoder(http.MaxBytesReader(w, r.Body, 1000)).Decode(&data) != nil {
+		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1000)).Decode(&data)
+		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, failure{http.StatusBadRequest, "this body is not read"}
 		}
 	}

@@ -208,7 +208,9 @@ for (const name of process.env.SHOPS?.split(" ") ?? ["express", "django", "go"])
           path,
         );
       }
-      assert.equal((await ada.ask("cart", "{")).status(), 400);
+      for (const body of ["{", "[]", JSON.stringify({ item: "tea".repeat(1000) })]) {
+        assert.equal((await ada.ask("cart", body)).status(), 400, body.slice(0, 10));
+      }
       assert.equal((await ada.ask("cart", '{"item":"gold"}')).status(), 400);
       assert.equal((await ada.ask("login", '{"user":"ada","password":"guess"}')).status(), 401);
       assert.equal((await ada.ask("devices")).status(), 401);
