@@ -24,6 +24,7 @@ test.sh: every check and test of SessionGate
     tests of redis-trixie, valkey-trixie                       (2)       x
     tests of redis-sid                                                   x
     clients (clients/LANGUAGE/test)                   (3)       x        x
+    the shop in a browser (examples/shop/test)                  x        x
     packages: built, checked by lintian, installed              x        x
     images: built and run (tests/image)                                  x
     tests that take minutes                                              x
@@ -175,10 +176,10 @@ tests_of() {
     python_tests tests --ignore tests/packages --server "$server" "$@"
 }
 
-# client LANGUAGE OPTION...: the tests of a client, which brings what it needs, or says why it cannot.
-client() {
+# script PATH OPTION...: tests by a script that brings what it needs, or says why it cannot.
+script() {
     local status=0
-    "clients/$1/test" --junit "$results/$name.xml" "${@:2}" || status=$?
+    "$1" --junit "$results/$name.xml" "${@:2}" || status=$?
     if [[ $status -eq 77 ]]; then
         skip "$(tail -n 1 "$results/$name.log")"
         return
@@ -283,9 +284,12 @@ done
 for language in python node go; do
     some=()
     [[ $mode != quick ]] || some=(--quick)
-    step "client for $language" after "gcc build" client "$language" "${some[@]}"
+    step "client for $language" after "gcc build" script "clients/$language/test" "${some[@]}"
 done
-[[ $mode == quick ]] || step "packages" after "gcc build" python_tests tests/packages
+if [[ $mode != quick ]]; then
+    step "packages" after "gcc build" python_tests tests/packages
+    step "shop" after "gcc build" script examples/shop/test
+fi
 case $mode in
 default) step "images" skip "takes minutes; --full runs it" ;;
 full) step "images" tests/image ;;

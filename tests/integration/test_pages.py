@@ -116,7 +116,7 @@ def test_run_sh_prints_the_transcript_of_the_front_page(request, tmp_path):
     with terminal(TOP / "run.sh", "--port", str(port.number), "--dir", tmp_path) as (run, output):
         for some in output:
             seen += some
-            if "Ctrl-C stops the server.\n" in seen:
+            if "or django, go).\n" in seen:
                 run.send_signal(signal.SIGINT)
                 break
         rest = "".join(output)

@@ -18,7 +18,7 @@ import redis
 
 from harness import TOP, Port, end, start, wait_for
 
-READY = "Ctrl-C stops the server.\n"
+READY = "or django, go).\n"  # the last line that it prints
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -70,7 +70,8 @@ def place():
 def tree(place):
     """A copy of the tree as it is before anything is built, but with the header."""
     tree = place / "tree"
-    shutil.copytree(TOP, tree, ignore=lambda path, _: {"build", ".git"} if path == str(TOP) else {})
+    shutil.copytree(TOP, tree, ignore=lambda path, _: {"build", ".git"} if path == str(TOP)
+                    else {"node_modules"})
     shutil.copytree(TOP / "build" / "deps", tree / "build" / "deps")
     return tree
 
