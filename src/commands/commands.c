@@ -127,7 +127,7 @@ static const struct command {
                      ARG("token", STRING, .token = "KEEP", OPTIONAL))}},
     {"SESSIONGATE.ROTATE", cmd_rotate, "write deny-oom fast", {
         .summary = "Gives a session a new token and returns it.",
-        .complexity = "O(1)",
+        .complexity = "O(1); for one of M sessions of an owner up to O(M)",
         .since = "1.0.0",
         .arity = -3,
         .key_specs = UPDATES,
@@ -135,14 +135,15 @@ static const struct command {
                      SECONDS_OF("grace", "GRACE"), SECONDS_OF("ttl", "TTL"), MAXTTL)}},
     {"SESSIONGATE.EXPIRE", cmd_expire, "write fast", {
         .summary = "Sets the remaining life of a session.",
-        .complexity = "O(1); with a ttl of 0 as SESSIONGATE.END",
+        .complexity = "O(1); for one of M sessions of an owner up to O(M); with a ttl of 0 as"
+                      " SESSIONGATE.END",
         .since = "1.0.0",
         .arity = 4,
         .key_specs = UPDATES,
         .args = ARGS(SIGN_KEY, TOKEN, TTL)}},
     {"SESSIONGATE.TOUCH", cmd_touch, "write fast", {
         .summary = "Restores the life of a session, and returns the seconds left.",
-        .complexity = "O(1)",
+        .complexity = "O(1); for one of M sessions of an owner up to O(M)",
         .since = "1.0.0",
         .arity = -3,
         .key_specs = UPDATES,
@@ -163,7 +164,8 @@ static const struct command {
         .args = ARGS(SIGN_KEY, TOKEN)}},
     {"SESSIONGATE.END", cmd_end, "write fast", {
         .summary = "Ends a session.",
-        .complexity = "O(1); memory is freed in the background, O(N) for N payloads",
+        .complexity = "O(1); for one of M sessions of an owner up to O(M); memory is freed in the"
+                      " background, O(N) for N payloads",
         .since = "1.0.0",
         .arity = 3,
         .key_specs = REMOVES,
