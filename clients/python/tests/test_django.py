@@ -451,10 +451,19 @@ def test_sign_keys_that_are_none_are_refused(configure, keys):
         gate()
 
 
+@pytest.mark.parametrize("one", ["one key", b"one key"])
+def test_one_key_in_place_of_a_list_is_refused(configure, one):
+    configure()
+    site = {"LOCATION": "redis://127.0.0.1", "SIGN_KEYS": one}
+    with override_settings(SESSIONGATE=site), pytest.raises(ImproperlyConfigured, match="list of keys"):
+        gate()
+
+
 def test_what_is_wrong_with_the_settings_is_said_without_a_sign_key(configure):
     configure()
     secret = "Unique-Sign-Key-of-the-settings"
-    for wrong in ({"LOCATION": "gopher://x"}, {"LOCATION": "redis://x", "NONE": 1}, {}):
+    one_key = {"LOCATION": "redis://x", "SIGN_KEYS": secret}
+    for wrong in ({"LOCATION": "gopher://x"}, {"LOCATION": "redis://x", "NONE": 1}, {}, one_key):
         site = override_settings(SESSIONGATE={"SIGN_KEYS": [secret], **wrong})
         with site, pytest.raises((ImproperlyConfigured, ValueError)) as raised:
             gate()
@@ -474,6 +483,12 @@ def test_a_client_of_ones_own(configure, server):
     client = Client()
     ask(client, write)
     assert ask(client, read) == 1
+
+
+def test_a_function_that_makes_the_client(configure, server):
+    made = server.driver.Single(port=server.port)
+    configure(LOCATION=None, CLIENT=lambda: made)
+    assert gate()._client is made
 
 
 # Moving over
@@ -505,6 +520,19 @@ def test_a_session_of_the_former_store_lives_on_there(legacy, server):
     newcomer = Client()
     ask(newcomer, write)
     assert gate().verify(key_of(newcomer))
+
+
+def test_a_session_of_signed_cookies_lives_on_in_its_cookie(configure, server):
+    configure()
+    before, now = Client(), Client()
+    with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies"):
+        ask(before, write)
+    configure(LEGACY="django.contrib.sessions.backends.signed_cookies")
+    now.cookies = before.cookies
+    ask(now, write)
+    ask(now, write)
+    assert ask(now, read) == 3
+    assert server.admin().dbsize() == 0
 
 
 def test_create_makes_a_session_of_the_former_store_one_of_ours(legacy):

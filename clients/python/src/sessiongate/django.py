@@ -56,6 +56,8 @@ _DEFAULTS: dict[str, Any] = {
 def _settings() -> dict[str, Any]:
     chosen = {**_DEFAULTS, **getattr(settings, "SESSIONGATE", {})}
     chosen["SIGN_KEYS"] = _sign_keys(chosen["SIGN_KEYS"])  # no traceback shows them from here on
+    if chosen["SIGN_KEYS"] is None:
+        raise ImproperlyConfigured('"SIGN_KEYS" of SESSIONGATE is a list of keys, not one key')
     unknown = sorted(set(chosen) - set(_DEFAULTS))
     if unknown:
         raise ImproperlyConfigured(f"SESSIONGATE has no setting {unknown[0]}")
@@ -71,7 +73,8 @@ def gate() -> Gate:
     client = chosen["CLIENT"]
     if isinstance(client, str):
         client = import_string(client)
-        client = client() if callable(client) else client
+    if callable(client):
+        client = client()
     serializer = chosen["SERIALIZER"]
     return Gate(
         client or connection.client(chosen["LOCATION"], chosen["CLUSTER"], **chosen["OPTIONS"]),
@@ -84,9 +87,12 @@ def gate() -> Gate:
     )
 
 
-def _sign_keys(given: list[str | bytes] | None) -> Sequence[SignKey]:
-    """Those given, or one derived from each secret key: the server is never sent a SECRET_KEY."""
+def _sign_keys(given: list[str | bytes] | None) -> Sequence[SignKey] | None:
+    """Those given, or one derived from each secret key: the server is never sent a SECRET_KEY. None where
+    what is given is no list; it does not raise, as a traceback would show it."""
     if given is not None:
+        if not isinstance(given, (list, tuple)):
+            return None
         return seal([key.encode() if isinstance(key, str) else key for key in given])
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     derived = [salted_hmac("sessiongate.django", "sign key", secret=s, algorithm="sha256") for s in secrets]
@@ -221,6 +227,7 @@ class SessionStore(SessionBase):
         if self._legacy is not None and not must_create:
             self._legacy._session_cache = dict(self._get_session())  # type: ignore[attr-defined]
             self._legacy.save()
+            self._session_key = self._legacy.session_key  # signed_cookies' is what it holds
             return
         self._get_session(no_load=must_create)
         session = self._items()
