@@ -203,6 +203,58 @@ def log_out(request):
     logout(request)
 
 
+def same_again(request):
+    request.session["a"] = request.session["a"]
+
+
+def refreshed(request):
+    request.session["a"] = request.session["a"]
+    request.session.modified = True
+
+
+@pytest.mark.parametrize(
+    ("every", "late", "status"), [(False, same_again, 200), (False, refreshed, 400), (True, read, 400)]
+)
+def test_a_late_request_that_changes_nothing_leaves_the_cookie_of_a_newer_login_alone(
+    configure, every, late, status
+):
+    configure(SESSION_SAVE_EVERY_REQUEST=every)
+    client = Client()
+    ask(client, write)
+    key = key_of(client)
+
+    def ended_meanwhile(request):
+        late(request)
+        gate().end(key)
+
+    response = client.get(action(ended_meanwhile))
+    assert response.status_code == status
+    assert "sessionid" not in response.cookies
+
+
+def test_the_cookie_is_set_again_where_the_session_is_changed_or_called_modified(site):
+    client = Client()
+    ask(client, write)
+    for view, is_set in ((same_again, False), (refreshed, True), (write, True), (read, False)):
+        assert ("sessionid" in client.get(action(view)).cookies) == is_set
+
+    def saved_by_the_view(request):
+        write(request)
+        request.session.save()
+
+    for browser in (client, Client()):
+        assert "sessionid" in browser.get(action(saved_by_the_view)).cookies
+
+    def change_after_writing(request):
+        request.session["list"] = items = request.session.get("list", [])
+        items.append(len(items))
+        return items
+
+    ask(client, change_after_writing)
+    ask(client, change_after_writing)
+    assert ask(client, change_after_writing) == [0, 1, 2]
+
+
 def test_save_of_an_ended_session_is_djangos_update_error(site):
     store = SessionStore()
     store["a"] = 1

@@ -186,6 +186,22 @@ def test_a_permanent_sessions_cookie_is_refreshed(app, ask):
     assert "Expires" in ask.response.headers["Set-Cookie"]
 
 
+def test_a_late_request_that_only_reads_leaves_the_cookie_of_a_newer_login_alone(app, ask, gate):
+    browser = app.test_client()
+
+    def make_permanent():
+        session.permanent = True
+
+    def late():
+        assert session.permanent
+        gate.end(token_of(browser))
+        return "answered"
+
+    ask(browser, make_permanent)
+    assert ask(browser, late) == "answered"
+    assert "Set-Cookie" not in ask.response.headers
+
+
 def test_a_cleared_session_is_ended_and_its_cookie_deleted(app, ask, gate):
     browser = app.test_client()
     ask(browser, write)

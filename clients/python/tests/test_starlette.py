@@ -246,6 +246,33 @@ def test_a_request_that_saves_what_was_ended_meanwhile_is_answered_and_logged(si
     assert site.run(site.gate.session(token)).is_new
 
 
+def test_a_late_request_that_only_reads_leaves_the_cookie_of_a_newer_login_alone(make_site):
+    site = make_site(max_age=60)
+    browser = site.browser()
+    site.ask(browser, write)
+
+    async def late(request):
+        await site.gate.end(token_of(browser))
+        return "answered"
+
+    assert site.ask(browser, late) == "answered"
+    assert "set-cookie" not in site.response.headers
+
+
+def test_a_late_write_is_logged_once_and_not_sent_again(site, server, caplog):
+    browser = site.browser()
+    site.ask(browser, write)
+
+    async def late(request):
+        request.session["a"] = 7
+        await site.gate.end(token_of(browser))
+
+    with caplog.at_level(logging.WARNING), server.trips() as made:
+        site.ask(browser, late)
+    assert len(caplog.records) == 1
+    assert made.count == 3  # the load, the end, the save
+
+
 def test_what_a_streamed_body_changes_is_saved_too(site):
     browser = site.browser()
     site.ask(browser, write)

@@ -118,7 +118,9 @@ class SessionStore(SessionBase):
     _session_cache: MutableMapping[str, Any]
 
     def __init__(self, session_key: str | None = None) -> None:
+        self._is_written = False  # items were, by [...] = or aset()
         super().__init__(session_key)
+        self._came_with = session_key
         self._cycles = False  # cycle_key() was called, and the key has not changed yet
         self._expiry: Any = None  # as it was loaded
         self._legacy: SessionBase | None = None  # the session is that store's
@@ -160,6 +162,38 @@ class SessionStore(SessionBase):
         except NoSession:
             raise UpdateError from None
         self._session_key = session.token
+
+    # Changes
+
+    @property
+    def modified(self) -> bool:
+        """Whether there is something to save, and the cookie to be set again.
+
+        Writing the value that is stored already is no change; setting this to True is one.
+        """
+        if self._is_written and not self._is_modified:
+            self._is_modified = self._differs()
+        return self._is_modified
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        self._is_modified = value
+        self._is_written = self._is_written and value
+
+    def _differs(self) -> bool:
+        items = self._get_session()
+        try:
+            return not isinstance(items, Session) or items.is_new or any(items.changes())
+        except Exception:
+            return True  # what cannot be serialized is said by save()
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._get_session()[key] = value
+        self._is_written = True
+
+    async def aset(self, key: str, value: Any) -> None:
+        (await self._aget_session())[key] = value
+        self._is_written = True
 
     # Loading
 
@@ -233,6 +267,7 @@ class SessionStore(SessionBase):
         session = self._items()
         if must_create and not session.is_new:
             raise CreateError
+        self._is_modified = self.modified  # what is stored by now was a change nevertheless
         expiry = session.get(_EXPIRY)
         ttl = None
         if session.is_new or expiry != self._expiry:
@@ -241,7 +276,7 @@ class SessionStore(SessionBase):
             self._rotate()
         self._cycles = False
         try:
-            session.save(ttl=ttl, even_if_empty=True)
+            session.save(ttl=ttl, even_if_empty=True, confirm=session.token == self._came_with)
         except NoSession:
             raise UpdateError from None
         self._is_stored(session)

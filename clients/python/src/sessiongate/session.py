@@ -167,12 +167,16 @@ def load(session: SessionState) -> Plan[None]:
     session._loaded = True
 
 
-def save(session: SessionState, *, ttl: int | None = None, even_if_empty: bool = False) -> Plan[None]:
+def save(
+    session: SessionState, *, ttl: int | None = None, even_if_empty: bool = False, confirm: bool = False
+) -> Plan[None]:
     """Store what has changed, in one round trip; where nothing has, nothing is sent.
 
     ttl              also set the life, in seconds; without it, a new session has the Gate's, and that
                      of a stored one stays as it is
     even_if_empty    store a new session that holds nothing, too
+    confirm          where nothing has changed, ask whether the session still lives: before its token is
+                     handed out once more, which could log out a newer login
 
     A new session gets its token here. One that was loaded is only ever updated: raises NoSession where
     it has ended meanwhile. Sets and deletes travel together, but are no transaction.
@@ -189,6 +193,8 @@ def save(session: SessionState, *, ttl: int | None = None, even_if_empty: bool =
         yield from commands.adopt_with(token, commands.life(ttl, None, sets))
     elif sets or deletes or ttl is not None:
         yield from commands.update(token, sets, deletes, ttl)
+    elif confirm:
+        yield from commands.ttl_of(token)
     session._saved(token, sets, deletes)
 
 
