@@ -14,6 +14,7 @@ import operator
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from types import EllipsisType
 from typing import Any, NamedTuple, TypeVar
 
 from .errors import BadArgument, BadSignature, BadToken, BusyToken, NoPayload, NoSession, TryAgain
@@ -332,8 +333,10 @@ class Commands:
 
         Raises BadArgument.
         """
+        if not isinstance(id, str):
+            return False
         for token in (yield from self.olist(owner)):
-            if hmac.compare_digest(_id(token).encode(), id.encode()):
+            if hmac.compare_digest(_id(token).encode(), id.encode("utf-8", "replace")):
                 try:
                     yield from self.end(token)
                 except NoSession:
@@ -341,9 +344,14 @@ class Commands:
                 return True
         return False
 
-    def end_all(self, owner: Name, *, keep: str | None = None) -> Plan[int]:
-        """Log the owner out everywhere: the same as oend()."""
-        return (yield from self.oend(owner, keep=keep))
+    def end_all(self, owner: Name, *, keep: str | EllipsisType | None = ...) -> Plan[int]:
+        """Log the owner out everywhere, and return how many sessions that ended.
+
+        keep    as oend()'s; None, the token of a session that is not stored, raises NoSession
+        """
+        if keep is None:
+            raise NoSession()
+        return (yield from self.oend(owner, keep=None if isinstance(keep, EllipsisType) else keep))
 
     # What a Session needs in one round trip
 
