@@ -255,6 +255,27 @@ def test_the_cookie_is_set_again_where_the_session_is_changed_or_called_modified
     assert ask(client, change_after_writing) == [0, 1, 2]
 
 
+def test_a_key_that_cannot_be_cycled_as_the_session_has_ended_is_400(site):
+    client = Client()
+
+    def cycle_late(request):
+        assert request.session["a"] == 1
+        gate().end(request.session.session_key)
+        request.session.cycle_key()
+        return request.session.session_key
+
+    async def acycle_late(request):
+        await request.session.aget("a")
+        await request.session.adelete()
+        await request.session.acycle_key()
+
+    for view, path in ((cycle_late, "/"), (acycle_late, "/async/")):
+        client.cookies.clear()
+        ask(client, write)
+        action(view)
+        assert client.get(path + view.__name__).status_code == 400
+
+
 def test_save_of_an_ended_session_is_djangos_update_error(site):
     store = SessionStore()
     store["a"] = 1
@@ -356,6 +377,19 @@ def test_a_date_of_expiry_is_not_prolonged_by_use(site, server):
     assert late.session_key is None
 
 
+@pytest.mark.parametrize(
+    "stored", [b'"tomorrow"', b'"2026-13-45T00:00:00+00:00"', b"[]", b"{", b'"2026-01-01"']
+)
+def test_an_expiry_that_is_none_is_forgotten(site, stored):
+    client = Client()
+    ask(client, write)
+    gate().pset(key_of(client), "_session_expiry", stored)
+    assert ask(client, read) == 1
+    ask(client, write)
+    assert ask(client, read) == 2
+    assert b"_session_expiry" not in gate().pgetall(key_of(client))
+
+
 # Users
 
 
@@ -381,6 +415,14 @@ def test_logging_in_gives_a_new_key_and_keeps_the_visitors_items(site, user):
 
 def who(request):
     return request.user.username
+
+
+def test_a_session_to_keep_that_is_none_of_the_users_ends_nothing(legacy, user):
+    ask(Client(), log_in_only(user))
+    for keep in (SessionStore(), SessionStore(key_of(legacy)), "", gate().mint()):
+        with pytest.raises(NoSession):
+            end_sessions(user, keep=keep)
+    assert len(sessions_of(user)) == 1
 
 
 def test_without_owners_nothing_is_owned(configure, user, server):
@@ -493,6 +535,17 @@ def test_a_setting_that_is_unknown_or_missing_is_said(configure):
         SessionStore()
     with override_settings(SESSIONGATE={}), pytest.raises(ImproperlyConfigured):
         SessionStore()
+    site = {"LOCATION": "redis://127.0.0.1", "LEGACY": "sessiongate.django"}
+    with override_settings(SESSIONGATE=site), pytest.raises(ImproperlyConfigured, match="LEGACY"):
+        SessionStore()
+
+
+def test_another_engines_logins_need_no_settings_of_ours(configure, user):
+    configure()
+    with override_settings(SESSION_ENGINE=DATABASE, SESSIONGATE={}):
+        client = Client()
+        ask(client, log_in_only(user))
+        assert ask(client, who) == "ada"
 
 
 @pytest.mark.parametrize("keys", [[], [""], [3], [None, "x"]])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import MutableMapping, Sequence
+from datetime import datetime
 from importlib import import_module
 from typing import Any
 
@@ -23,7 +24,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
-from django.utils.dateparse import parse_datetime
 from django.utils.module_loading import import_string
 
 from . import connection
@@ -63,6 +63,8 @@ def _settings() -> dict[str, Any]:
         raise ImproperlyConfigured(f"SESSIONGATE has no setting {unknown[0]}")
     if not chosen["LOCATION"] and not chosen["CLIENT"]:
         raise ImproperlyConfigured('SESSIONGATE needs a "LOCATION", redis://127.0.0.1:6379 for instance')
+    if chosen["LEGACY"] == __name__:
+        raise ImproperlyConfigured('"LEGACY" of SESSIONGATE is the engine that you had before this one')
     return chosen
 
 
@@ -116,6 +118,7 @@ class SessionStore(SessionBase):
     """
 
     _session_cache: MutableMapping[str, Any]
+    _is_modified: bool
 
     def __init__(self, session_key: str | None = None) -> None:
         self._is_written = False  # items were, by [...] = or aset()
@@ -152,8 +155,11 @@ class SessionStore(SessionBase):
         self._cycles = False
         if self._stored() is None:
             self.create()
-        else:
+            return
+        try:
             self._rotate()
+        except UpdateError:  # a view is no place for it
+            raise SessionInterrupted("The session was ended before it got a new key.") from None
 
     def _rotate(self) -> None:
         session = self._items()
@@ -206,8 +212,8 @@ class SessionStore(SessionBase):
         session = gate().session(self._session_key)
         session.load()
         if not session.is_new:
-            self._expiry = session.get(_EXPIRY)
-            if isinstance(self._expiry, str) and parse_datetime(self._expiry) <= timezone.now():  # type: ignore[operator]
+            self._expiry, is_over = _expiry_of(session)
+            if is_over:
                 session.end()  # a date is not prolonged by being used; the life at the server is
         if session.is_new:
             self._session_key = None
@@ -393,6 +399,19 @@ class SessionStore(SessionBase):
         await sync_to_async(cls.clear_expired)()
 
 
+def _expiry_of(session: Session) -> tuple[Any, bool]:
+    """What set_expiry() has stored, and whether that is past. What it cannot have stored is deleted: each
+    request would fail of it."""
+    try:
+        expiry = session.get(_EXPIRY)
+        if expiry is None or isinstance(expiry, int):
+            return expiry, False
+        return expiry, datetime.fromisoformat(expiry) <= timezone.now()
+    except (TypeError, ValueError):  # BadPayload among them
+        del session[_EXPIRY]
+        return None, False
+
+
 # Users
 
 
@@ -421,16 +440,16 @@ def end_session(user: Any, id: str) -> bool:
 def end_sessions(user: Any, *, keep: SessionStore | str | None = None) -> int:
     """Log the user out everywhere, and return how many sessions that ended.
 
-    keep    the one that goes on, `request.session`; raises NoSession where it is none of the user's
+    keep    the one that goes on, `request.session`; raises NoSession where it is none of the user's,
+            which an anonymous session is, and a LEGACY store's
     """
-    return gate().end_all(_owner(user), keep=_token(keep))
+    return gate().end_all(_owner(user), keep=... if keep is None else _token(keep))
 
 
 def _logged_in(*, request: Any, user: Any, **_: Any) -> None:
-    chosen = _settings()
     session = getattr(request, "session", None)
-    if chosen["OWNERS"] and isinstance(session, SessionStore):
-        session.login(_owner(user), limit=chosen["LIMIT"])
+    if isinstance(session, SessionStore) and _settings()["OWNERS"]:
+        session.login(_owner(user), limit=_settings()["LIMIT"])
 
 
 user_logged_in.connect(_logged_in)
