@@ -181,11 +181,13 @@ def test_what_is_no_json_is_refused_by_save_and_nothing_is_stored(gate, server, 
     assert dict(gate.session(session.token)) == {"fine": 1}
 
 
-@pytest.mark.parametrize("name", ["", "n" * 201, "ä" * 101])
-def test_a_name_of_another_length_is_refused_when_it_is_set(gate, name):
+@pytest.mark.parametrize("name", ["", "n" * 201, "ä" * 101, "\udcff"])
+def test_a_name_of_another_length_or_not_of_utf_8_is_refused_when_it_is_set(gate, name):
     session = gate.session()
     with pytest.raises(BadArgument):
         session[name] = 1
+    with pytest.raises(BadArgument):
+        session.take(name)
     assert dict(session) == {}
 
 
@@ -236,6 +238,15 @@ def test_half_a_surrogate_pair_is_kept(gate, server, token):
     session["other"] = {"\udfff": "\ud800\u00e4"}
     session.save()
     assert gate.session(token)["other"] == {"\udfff": "\ud800\u00e4"}
+
+
+def test_a_session_with_a_payload_that_cannot_be_seen_is_not_emptied(gate):
+    token = gate.start(payloads={"a": b"1", b"\xff": b"2"})
+    session = gate.session(token)
+    session.clear()
+    assert not session.is_emptied
+    session.save()
+    assert gate.pgetall(token) == {b"\xff": b"2"}
 
 
 def test_a_pickle_is_never_loaded(gate, token, tmp_path):

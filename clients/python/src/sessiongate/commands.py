@@ -7,7 +7,6 @@ many seconds. gate.py and asyncio.py carry plans out, each in its way.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import operator
@@ -145,11 +144,14 @@ class Commands:
         """
         yield from self._of(token, "ADOPT", *self.life(ttl, max_ttl, payloads))
 
-    def adopt_with(self, token: str, life: Sequence[bytes]) -> Plan[None]:
-        """Adopt a token that was minted in this very call: where it is busy already, the driver has
-        sent the command again after a lost reply."""
-        with contextlib.suppress(BusyToken):
+    def adopt_with(self, token: str, life: Sequence[bytes]) -> Plan[bool]:
+        """Adopt a token that nobody else has, and return whether it was free: where it was not, it was
+        adopted by this very call, sent again by the driver, or by an earlier one whose reply was lost."""
+        try:
             yield from self._of(token, "ADOPT", *life)
+        except BusyToken:
+            return False
+        return True
 
     def end(self, token: str) -> Plan[None]:
         """End a session. Raises NoSession where there is none, BadToken, BadSignature."""

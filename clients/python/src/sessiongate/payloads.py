@@ -75,6 +75,7 @@ class Payloads(Mapping[str, Any]):
             self._stored = {name.decode(): data for name, data in stored.items()}
         except UnicodeDecodeError:
             self._stored = {name.decode(): data for name, data in stored.items() if _is_text(name)}
+        self._has_unseen = len(self._stored) < len(stored)
 
     def __getitem__(self, name: str) -> Any:
         if name in self._values:
