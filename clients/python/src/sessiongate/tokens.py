@@ -127,6 +127,11 @@ def has_form(token: Any) -> bool:
     return isinstance(token, str) and _FORM.fullmatch(token) is not None
 
 
+def without_tokens(text: str) -> str:
+    """The text with `<token>` in place of each token in it."""
+    return _FORM.sub("<token>", text)
+
+
 def _sign(key: SignKey, text: str) -> str:
     return hmac.digest(key, text.encode(), "sha256").hex()
 
