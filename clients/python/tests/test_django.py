@@ -596,6 +596,28 @@ def test_a_function_that_makes_the_client(configure, server):
     assert gate()._client is made
 
 
+def test_threads_that_come_first_share_one_client(configure, server):
+    configure()
+    meeting, made = threading.Barrier(8), []
+
+    def make():
+        made.append(server.driver.Single(port=server.port))
+        threading.Event().wait(0.05)  # long enough for the others to come
+        return made[-1]
+
+    def come():
+        meeting.wait(10)
+        gate()
+
+    with override_settings(SESSIONGATE={"CLIENT": make}):
+        threads = [threading.Thread(target=come) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 1
+
+
 # Moving over
 
 

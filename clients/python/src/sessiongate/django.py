@@ -10,6 +10,7 @@ requests that change different items of one session both win, and only what has 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import MutableMapping, Sequence
 from datetime import datetime
 from importlib import import_module
@@ -51,6 +52,8 @@ _DEFAULTS: dict[str, Any] = {
     "LEGACY": None,
 }
 
+_one_at_a_time = threading.Lock()  # or two threads would make a client each
+
 
 @functools.cache
 def _settings() -> dict[str, Any]:
@@ -68,9 +71,14 @@ def _settings() -> dict[str, Any]:
     return chosen
 
 
-@functools.cache
 def gate() -> Gate:
     """The Gate that Django's sessions go through."""
+    with _one_at_a_time:
+        return _make_gate()
+
+
+@functools.cache
+def _make_gate() -> Gate:
     chosen = _settings()
     client = chosen["CLIENT"]
     if isinstance(client, str):
@@ -104,7 +112,7 @@ def _sign_keys(given: list[str | bytes] | None) -> Sequence[SignKey] | None:
 def _forget_settings(*, setting: str, **_: Any) -> None:
     if setting in ("SESSIONGATE", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "SESSION_COOKIE_AGE"):
         _settings.cache_clear()
-        gate.cache_clear()
+        _make_gate.cache_clear()
 
 
 setting_changed.connect(_forget_settings)
