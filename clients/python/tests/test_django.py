@@ -364,6 +364,16 @@ def test_set_expiry_sets_the_life_of_this_session(site):
     assert not SessionStore().exists(store.session_key)
 
 
+def test_a_life_shorter_than_a_refresh_is_restored_by_use(site, server):
+    store = SessionStore()
+    store.set_expiry(50)
+    store.save()
+    for seconds_left, then in ((48, 48), (30, 50)):
+        server.admin().pexpire(store.session_key, seconds_left * 1000)
+        assert SessionStore(store.session_key).get_expiry_age() == 50
+        assert gate().ttl(store.session_key) == then
+
+
 def test_a_date_of_expiry_is_not_prolonged_by_use(site, server):
     store = SessionStore()
     store.set_expiry(timezone.now() + timedelta(seconds=100))

@@ -357,8 +357,9 @@ class Commands:
 
     # What a Session needs in one round trip
 
-    def load(self, token: str) -> Plan[dict[bytes, bytes] | None]:
-        """The payloads of a session that is refreshed where it is due; None where there is none.
+    def load(self, token: str) -> Plan[tuple[dict[bytes, bytes], int | None] | None]:
+        """The payloads of a session that is refreshed where it is due, and the seconds that it has left;
+        None where there is none.
 
         A refresh that fails, as on a replica or out of memory, does not fail the load.
         """
@@ -367,8 +368,10 @@ class Commands:
         except (BadToken, BadSignature):
             return None
         touch = _command("TOUCH", *address, b"MINAGE", _whole(self.min_age))
-        stored, _ = yield from _exchange([_command("PGETALL", *address), touch])
-        return None if isinstance(stored, NoSession) else _map(_checked(stored))
+        stored, left = yield from _exchange([_command("PGETALL", *address), touch])
+        if isinstance(stored, NoSession):
+            return None
+        return _map(_checked(stored)), None if isinstance(left, Exception) else left
 
     def update(
         self, token: str, sets: Mapping[str, bytes], deletes: Iterable[str], ttl: int | None

@@ -28,6 +28,7 @@ class SessionState(Payloads, MutableMapping[str, Any]):
         self._loaded = token is None
         self._deleted: set[str] = set()
         self._has_ended = False
+        self._seconds_left: int | None = None  # when it was loaded and refreshed; None: not known
         self._tried: tuple[str, set[str]] | None = None  # token and names of a first save that failed
         self._replaced: list[str] = []  # tokens of before a login, to be ended
 
@@ -172,10 +173,11 @@ def load(session: SessionState) -> Plan[None]:
     """Ask for the session, and refresh its life where that is due."""
     if session._loaded or session._token is None:
         return
-    stored = yield from session._commands.load(session._token)
-    if stored is None:
+    found = yield from session._commands.load(session._token)
+    if found is None:
         session._token = None
-    session._store(stored or {})
+    stored, session._seconds_left = found or ({}, None)
+    session._store(stored)
     session._loaded = True
 
 
