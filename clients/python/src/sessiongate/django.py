@@ -151,10 +151,10 @@ class SessionStore(SessionBase):
     session_key = property(_get_present_key)
 
     def cycle_key(self) -> None:
-        """Give the session a new key, and keep its items; the old key is dead at once.
+        """Give the session a new key, and keep its items; the old key is dead then.
 
-        The server is asked when the session is saved or its key is read, whichever comes first: a
-        login that follows makes a new session anyway.
+        That is when the session is saved or its key is read, whichever comes first: a login that follows
+        makes a new session anyway. Raises SessionInterrupted there where the session has ended.
         """
         self._move_here()
         self._cycles = True
