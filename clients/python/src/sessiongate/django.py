@@ -53,7 +53,7 @@ _DEFAULTS: dict[str, Any] = {
     "LEGACY": None,
 }
 
-_one_at_a_time = threading.Lock()  # or two threads would make a client each
+_one_at_a_time = threading.RLock()  # or two threads would make a client each
 
 
 @functools.cache

@@ -83,7 +83,7 @@ class BaseGate:
         serializer: Serializer | None = None,
     ) -> None:
         sign_keys = seal(sign_keys)  # so that no traceback shows them
-        if client is not None and self._awaits != inspect.iscoroutinefunction(client.execute_command):
+        if client is not None and self._awaits != hasattr(client, "__aenter__"):
             other = "sessiongate" if self._awaits else "sessiongate.asyncio"
             raise BadArgument(f"a {type(client).__module__} client is for the Gate of {other}")
         self._client = client

@@ -229,7 +229,7 @@ def take(session: SessionState, name: str) -> Plan[Any]:
     """Delete a payload at the server and return its value: of many requests that ask, one gets it.
 
     What this session has set and not saved yet is taken from here. Raises NoPayload, NoSession,
-    BadPayload.
+    BadPayload, BadArgument.
     """
     _check_name(name)
     yield from load(session)
