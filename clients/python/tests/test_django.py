@@ -232,11 +232,12 @@ def test_a_late_request_that_changes_nothing_leaves_the_cookie_of_a_newer_login_
     assert "sessionid" not in response.cookies
 
 
-def test_the_cookie_is_set_again_where_the_session_is_changed_or_called_modified(site):
+def test_the_cookie_is_set_again_where_the_session_is_changed_or_called_modified(site, server):
     client = Client()
     ask(client, write)
     for view, is_set in ((same_again, False), (refreshed, True), (write, True), (read, False)):
         assert ("sessionid" in client.get(action(view)).cookies) == is_set
+    assert trips(server, client, refreshed) == 2
 
     def saved_by_the_view(request):
         write(request)

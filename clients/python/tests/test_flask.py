@@ -174,7 +174,7 @@ def test_the_cookie_is_set_when_the_token_is_new_and_not_again(app, ask):
     assert "Cookie" in ask.response.vary
 
 
-def test_a_permanent_sessions_cookie_is_refreshed(app, ask):
+def test_a_permanent_sessions_cookie_is_refreshed_for_one_round_trip_more(app, ask, server):
     browser = app.test_client()
 
     def make_permanent():
@@ -182,7 +182,9 @@ def test_a_permanent_sessions_cookie_is_refreshed(app, ask):
 
     ask(browser, make_permanent)
     assert "Expires" in ask.response.headers["Set-Cookie"]
-    ask(browser, read)
+    with server.trips() as made:
+        ask(browser, read)
+    assert made.count == 2
     assert "Expires" in ask.response.headers["Set-Cookie"]
 
 

@@ -161,7 +161,7 @@ def test_the_cookie_is_http_only_secure_and_lax_unless_it_is_told_otherwise(make
         assert attribute in cookie
 
 
-def test_the_cookie_is_set_when_the_token_is_new_and_refreshed_where_it_has_an_age(make_site):
+def test_the_cookie_is_set_when_the_token_is_new_and_refreshed_where_it_has_an_age(make_site, server):
     site, aged = make_site(), make_site(max_age=60)
     browser = site.browser()
     site.ask(browser, write)
@@ -173,7 +173,9 @@ def test_the_cookie_is_set_when_the_token_is_new_and_refreshed_where_it_has_an_a
     assert "vary" not in site.response.headers
     browser = aged.browser()
     aged.ask(browser, write)
-    aged.ask(browser, read)
+    with server.trips() as made:
+        aged.ask(browser, read)
+    assert made.count == 2
     assert "Max-Age=60" in aged.response.headers["set-cookie"]
 
 
