@@ -111,6 +111,39 @@ def test_the_sessions_of_an_owner_are_listed_and_ended(run, gate):
     assert run("end-all", "user:1")[:2] == (0, "0 ended\n")
 
 
+def test_names_that_would_move_the_cursor_are_escaped(run, gate):
+    gate.ostart("user:1", payloads={"\x1b[2J": b"1"})
+    said = run("sessions", "user:1")[1]
+    assert "\x1b" not in said
+    assert r"\x1b[2J" in said
+
+
+def test_what_is_wrong_with_the_arguments_or_the_server_is_2(run, gate, make_servers):
+    assert run("sessions", "o" * 300)[0] == 2
+    bare = make_servers("--no-module")
+    status, _, error = run("show", gate.mint(), SESSIONGATE_URL=f"redis://127.0.0.1:{bare.port}")
+    assert status == 2
+    assert "has not loaded SessionGate" in error
+    assert run("show", "nonsense")[0] == run("show", gate.mint())[0] == 1
+
+
+def test_a_sign_key_with_a_blank_or_a_mark_around_it_is_said(run, gate, tmp_path):
+    keys = tmp_path / "edited"
+    for text in (b"\xef\xbb\xbf" + OLD_KEY, OLD_KEY + b" ", b"\t" + OLD_KEY):
+        keys.write_bytes(KEY + b"\n" + text + b"\r\n")
+        status, _, error = run("verify", gate.mint(), SESSIONGATE_KEYS_FILE=str(keys))
+        assert status == 1
+        assert "sign key 2 begins or ends with a blank or a byte order mark" in error
+
+
+def test_an_argument_too_many_is_said_without_the_token(run, gate):
+    token = gate.mint()
+    for line in (("show", "-", token), (token,), ("verify", token, token)):
+        status, said, error = run(*line)
+        assert status == 2
+        assert token not in said + error
+
+
 def test_a_command_line_that_is_wrong_is_2(run):
     assert run()[0] == run("dance")[0] == run("show")[0] == 2
     assert "usage" in run("--help")[1]

@@ -19,6 +19,12 @@ from sessiongate import (
 from sessiongate.asyncio import Gate as AsyncGate
 
 
+def test_a_client_of_the_other_kind_is_refused(gates, driver):
+    other = driver.AsyncSingle() if gates.kind == "blocking" else driver.Single()
+    with pytest.raises(BadArgument, match="client is for the Gate of sessiongate"):
+        gates(client=other)
+
+
 @pytest.fixture
 def token(gate):
     return gate.start(payloads={"n": b"d"})

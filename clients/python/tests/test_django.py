@@ -203,6 +203,80 @@ def log_out(request):
     logout(request)
 
 
+def same_again(request):
+    request.session["a"] = request.session["a"]
+
+
+def refreshed(request):
+    request.session["a"] = request.session["a"]
+    request.session.modified = True
+
+
+@pytest.mark.parametrize(
+    ("every", "late", "status"), [(False, same_again, 200), (False, refreshed, 400), (True, read, 400)]
+)
+def test_a_late_request_that_changes_nothing_leaves_the_cookie_of_a_newer_login_alone(
+    configure, every, late, status
+):
+    configure(SESSION_SAVE_EVERY_REQUEST=every)
+    client = Client()
+    ask(client, write)
+    key = key_of(client)
+
+    def ended_meanwhile(request):
+        late(request)
+        gate().end(key)
+
+    response = client.get(action(ended_meanwhile))
+    assert response.status_code == status
+    assert "sessionid" not in response.cookies
+
+
+def test_the_cookie_is_set_again_where_the_session_is_changed_or_called_modified(site, server):
+    client = Client()
+    ask(client, write)
+    for view, is_set in ((same_again, False), (refreshed, True), (write, True), (read, False)):
+        assert ("sessionid" in client.get(action(view)).cookies) == is_set
+    assert trips(server, client, refreshed) == 2
+
+    def saved_by_the_view(request):
+        write(request)
+        request.session.save()
+
+    for browser in (client, Client()):
+        assert "sessionid" in browser.get(action(saved_by_the_view)).cookies
+
+    def change_after_writing(request):
+        request.session["list"] = items = request.session.get("list", [])
+        items.append(len(items))
+        return items
+
+    ask(client, change_after_writing)
+    ask(client, change_after_writing)
+    assert ask(client, change_after_writing) == [0, 1, 2]
+
+
+def test_a_key_that_cannot_be_cycled_as_the_session_has_ended_is_400(site):
+    client = Client()
+
+    def cycle_late(request):
+        assert request.session["a"] == 1
+        gate().end(request.session.session_key)
+        request.session.cycle_key()
+        return request.session.session_key
+
+    async def acycle_late(request):
+        await request.session.aget("a")
+        await request.session.adelete()
+        await request.session.acycle_key()
+
+    for view, path in ((cycle_late, "/"), (acycle_late, "/async/")):
+        client.cookies.clear()
+        ask(client, write)
+        action(view)
+        assert client.get(path + view.__name__).status_code == 400
+
+
 def test_save_of_an_ended_session_is_djangos_update_error(site):
     store = SessionStore()
     store["a"] = 1
@@ -291,6 +365,16 @@ def test_set_expiry_sets_the_life_of_this_session(site):
     assert not SessionStore().exists(store.session_key)
 
 
+def test_a_life_shorter_than_a_refresh_is_restored_by_use(site, server):
+    store = SessionStore()
+    store.set_expiry(50)
+    store.save()
+    for seconds_left, then in ((48, 48), (30, 50)):
+        server.admin().pexpire(store.session_key, seconds_left * 1000)
+        assert SessionStore(store.session_key).get_expiry_age() == 50
+        assert gate().ttl(store.session_key) == then
+
+
 def test_a_date_of_expiry_is_not_prolonged_by_use(site, server):
     store = SessionStore()
     store.set_expiry(timezone.now() + timedelta(seconds=100))
@@ -302,6 +386,19 @@ def test_a_date_of_expiry_is_not_prolonged_by_use(site, server):
     late = SessionStore(store.session_key)
     assert "a" not in late
     assert late.session_key is None
+
+
+@pytest.mark.parametrize(
+    "stored", [b'"tomorrow"', b'"2026-13-45T00:00:00+00:00"', b"[]", b"{", b'"2026-01-01"']
+)
+def test_an_expiry_that_is_none_is_forgotten(site, stored):
+    client = Client()
+    ask(client, write)
+    gate().pset(key_of(client), "_session_expiry", stored)
+    assert ask(client, read) == 1
+    ask(client, write)
+    assert ask(client, read) == 2
+    assert b"_session_expiry" not in gate().pgetall(key_of(client))
 
 
 # Users
@@ -329,6 +426,14 @@ def test_logging_in_gives_a_new_key_and_keeps_the_visitors_items(site, user):
 
 def who(request):
     return request.user.username
+
+
+def test_a_session_to_keep_that_is_none_of_the_users_ends_nothing(legacy, user):
+    ask(Client(), log_in_only(user))
+    for keep in (SessionStore(), SessionStore(key_of(legacy)), "", gate().mint()):
+        with pytest.raises(NoSession):
+            end_sessions(user, keep=keep)
+    assert len(sessions_of(user)) == 1
 
 
 def test_without_owners_nothing_is_owned(configure, user, server):
@@ -441,6 +546,17 @@ def test_a_setting_that_is_unknown_or_missing_is_said(configure):
         SessionStore()
     with override_settings(SESSIONGATE={}), pytest.raises(ImproperlyConfigured):
         SessionStore()
+    site = {"LOCATION": "redis://127.0.0.1", "LEGACY": "sessiongate.django"}
+    with override_settings(SESSIONGATE=site), pytest.raises(ImproperlyConfigured, match="LEGACY"):
+        SessionStore()
+
+
+def test_another_engines_logins_need_no_settings_of_ours(configure, user):
+    configure()
+    with override_settings(SESSION_ENGINE=DATABASE, SESSIONGATE={}):
+        client = Client()
+        ask(client, log_in_only(user))
+        assert ask(client, who) == "ada"
 
 
 @pytest.mark.parametrize("keys", [[], [""], [3], [None, "x"]])
@@ -451,10 +567,19 @@ def test_sign_keys_that_are_none_are_refused(configure, keys):
         gate()
 
 
+@pytest.mark.parametrize("one", ["one key", b"one key"])
+def test_one_key_in_place_of_a_list_is_refused(configure, one):
+    configure()
+    site = {"LOCATION": "redis://127.0.0.1", "SIGN_KEYS": one}
+    with override_settings(SESSIONGATE=site), pytest.raises(ImproperlyConfigured, match="list of keys"):
+        gate()
+
+
 def test_what_is_wrong_with_the_settings_is_said_without_a_sign_key(configure):
     configure()
     secret = "Unique-Sign-Key-of-the-settings"
-    for wrong in ({"LOCATION": "gopher://x"}, {"LOCATION": "redis://x", "NONE": 1}, {}):
+    one_key = {"LOCATION": "redis://x", "SIGN_KEYS": secret}
+    for wrong in ({"LOCATION": "gopher://x"}, {"LOCATION": "redis://x", "NONE": 1}, {}, one_key):
         site = override_settings(SESSIONGATE={"SIGN_KEYS": [secret], **wrong})
         with site, pytest.raises((ImproperlyConfigured, ValueError)) as raised:
             gate()
@@ -474,6 +599,34 @@ def test_a_client_of_ones_own(configure, server):
     client = Client()
     ask(client, write)
     assert ask(client, read) == 1
+
+
+def test_a_function_that_makes_the_client(configure, server):
+    made = server.driver.Single(port=server.port)
+    configure(LOCATION=None, CLIENT=lambda: made)
+    assert gate()._client is made
+
+
+def test_threads_that_come_first_share_one_client(configure, server):
+    configure()
+    meeting, made = threading.Barrier(8), []
+
+    def make():
+        made.append(server.driver.Single(port=server.port))
+        threading.Event().wait(0.05)  # long enough for the others to come
+        return made[-1]
+
+    def come():
+        meeting.wait(10)
+        gate()
+
+    with override_settings(SESSIONGATE={"CLIENT": make}):
+        threads = [threading.Thread(target=come) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 1
 
 
 # Moving over
@@ -505,6 +658,19 @@ def test_a_session_of_the_former_store_lives_on_there(legacy, server):
     newcomer = Client()
     ask(newcomer, write)
     assert gate().verify(key_of(newcomer))
+
+
+def test_a_session_of_signed_cookies_lives_on_in_its_cookie(configure, server):
+    configure()
+    before, now = Client(), Client()
+    with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies"):
+        ask(before, write)
+    configure(LEGACY="django.contrib.sessions.backends.signed_cookies")
+    now.cookies = before.cookies
+    ask(now, write)
+    ask(now, write)
+    assert ask(now, read) == 3
+    assert server.admin().dbsize() == 0
 
 
 def test_create_makes_a_session_of_the_former_store_one_of_ours(legacy):

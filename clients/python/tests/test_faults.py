@@ -103,11 +103,13 @@ def test_a_replica_answers_reads_and_loads_and_refuses_writes_by_the_drivers_err
 
 
 class LosesReplies:
-    """A proxy before a server that carries commands out and, when told to, loses the next reply."""
+    """A proxy before a server that carries commands out and, when told to, loses the next reply, or the
+    next command."""
 
     def __init__(self, port):
         self.target = port
         self.lose = None  # a part of the command whose reply is lost
+        self.drop = None  # a part of the command that does not arrive
         self.lost = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -127,6 +129,9 @@ class LosesReplies:
     def serve(self, client):
         with client, socket.create_connection(("127.0.0.1", self.target)) as server:
             while command := client.recv(1 << 20):
+                if self.drop and self.drop in command:
+                    self.drop = None
+                    return
                 server.sendall(command)
                 reply = server.recv(1 << 20)
                 if self.lose and self.lose in command:
@@ -205,14 +210,56 @@ def test_a_save_and_a_load_whose_replies_were_lost_are_carried_out(resending, lo
     assert resending.pgetall(token) == {}
 
 
-def test_a_driver_that_does_not_send_again_says_that_the_reply_was_lost(driver, lossy, server):
+@pytest.fixture
+def losing(driver, lossy):
+    """A Gate whose driver sends nothing again."""
     client = driver.Single(port=lossy.port, **driver.no_retries("blocking"))
     client.ping()
-    gate = Gate(client, [KEY])
-    for lose, method in ((b"ROTATE", gate.rotate), (b"END", gate.end)):
-        token = gate.start()
+    yield Gate(client, [KEY])
+    client.close()
+
+
+def test_a_first_save_whose_reply_was_lost_is_repeated_without_a_second_session(
+    losing, lossy, server, driver
+):
+    for first, then in (({"a": 1, "b": 1}, {"a": 2, "c": 3}), ({}, {"a": 1}), ({"a": 1}, {})):
+        server.flush()
+        session = losing.session()
+        session.update(first)
+        lossy.lose = b"ADOPT"
+        with pytest.raises(driver.errors.ConnectionError):
+            session.save(even_if_empty=True)
+        session.clear()
+        session.update(then)
+        session.save(even_if_empty=True)
+        assert dict(losing.session(session.token)) == then
+        assert server.admin().dbsize() == 1
+
+
+def test_what_a_login_could_not_end_is_ended_by_the_next_save_or_login(losing, lossy, server, driver):
+    for finish in (
+        lambda session: session.save(),
+        lambda session: session.login("o"),
+        lambda session: session.login("another"),
+    ):
+        server.flush()
+        former = losing.start(payloads={"a": b"1"})
+        session = losing.session(former)
+        assert session["a"] == 1
+        lossy.drop = b"SESSIONGATE.END"
+        with pytest.raises(driver.errors.ConnectionError):
+            session.login("o")
+        assert losing.ttl(former) > 0
+        finish(session)
+        with pytest.raises(NoSession):
+            losing.ttl(former)
+        assert server.admin().dbsize() <= 2  # the session, and the list of its owner
+
+
+def test_a_driver_that_does_not_send_again_says_that_the_reply_was_lost(losing, lossy, driver):
+    for lose, method in ((b"ROTATE", losing.rotate), (b"END", losing.end)):
+        token = losing.start()
         lossy.lose = lose
         with pytest.raises(driver.errors.ConnectionError):
             method(token)
     assert lossy.lost == 2
-    client.close()

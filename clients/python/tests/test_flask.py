@@ -174,7 +174,7 @@ def test_the_cookie_is_set_when_the_token_is_new_and_not_again(app, ask):
     assert "Cookie" in ask.response.vary
 
 
-def test_a_permanent_sessions_cookie_is_refreshed(app, ask):
+def test_a_permanent_sessions_cookie_is_refreshed_for_one_round_trip_more(app, ask, server):
     browser = app.test_client()
 
     def make_permanent():
@@ -182,8 +182,26 @@ def test_a_permanent_sessions_cookie_is_refreshed(app, ask):
 
     ask(browser, make_permanent)
     assert "Expires" in ask.response.headers["Set-Cookie"]
-    ask(browser, read)
+    with server.trips() as made:
+        ask(browser, read)
+    assert made.count == 2
     assert "Expires" in ask.response.headers["Set-Cookie"]
+
+
+def test_a_late_request_that_only_reads_leaves_the_cookie_of_a_newer_login_alone(app, ask, gate):
+    browser = app.test_client()
+
+    def make_permanent():
+        session.permanent = True
+
+    def late():
+        assert session.permanent
+        gate.end(token_of(browser))
+        return "answered"
+
+    ask(browser, make_permanent)
+    assert ask(browser, late) == "answered"
+    assert "Set-Cookie" not in ask.response.headers
 
 
 def test_a_cleared_session_is_ended_and_its_cookie_deleted(app, ask, gate):

@@ -60,6 +60,13 @@ def test_keep_must_be_a_living_session_of_the_owner_or_nothing_ends(gates):
         assert gate.olist("o") == [token]
 
 
+def test_a_session_to_keep_that_is_not_stored_ends_nothing(gate):
+    token = gate.ostart("o")
+    with pytest.raises(NoSession):
+        gate.end_all("o", keep=gate.session().token)
+    assert gate.olist("o") == [token]
+
+
 def test_the_sessions_of_older_sign_keys_are_the_owners_too(gates):
     old = gates([OLD_KEY])
     older, keep_old = old.ostart("o"), old.ostart("o")
@@ -95,6 +102,8 @@ def test_one_device_is_ended_by_its_id(gate):
     assert gate.end_session("o", device.id) is True
     assert gate.end_session("o", device.id) is False
     assert gate.end_session("o", one) is False
+    for nothing in (None, 3, b"bytes", "", "\ud800"):
+        assert gate.end_session("o", nothing) is False
     assert gate.olist("o") == [other]
 
 

@@ -223,6 +223,15 @@ def test_an_answer_that_is_no_protocol(driver, caplog):
         client.close()
 
 
+def test_a_part_of_a_sign_key_shows_nothing(gates):
+    """rich, for one, cuts what it shows of long bytes."""
+    key = gates([SECRET * 4])._commands.keyring.keys[0]
+    for part in (key[:80], key[80:], key[::2], key[:80] + b"...", key[:80][:40]):
+        assert repr(part) == "<sign key>"
+    assert bytes(key[:4]) == SECRET[:4]
+    assert key[0] == SECRET[0]
+
+
 def test_a_gate_and_its_parts_show_no_sign_key(gates):
     gate = gates([SECRET, b"older"])
     commands = gate._commands

@@ -168,7 +168,7 @@ def test_values_are_json_and_come_back_as_they_were(gate):
     assert gate.pget(session.token, "text") == '"ä\\u0000\U0001f600"'.encode()
 
 
-@pytest.mark.parametrize("value", [object(), b"bytes", {1, 2}, float("nan"), float("inf"), "\ud800"])
+@pytest.mark.parametrize("value", [object(), b"bytes", {1, 2}, float("nan"), float("inf")])
 def test_what_is_no_json_is_refused_by_save_and_nothing_is_stored(gate, server, value):
     session = gate.session()
     session["fine"] = 1
@@ -181,11 +181,13 @@ def test_what_is_no_json_is_refused_by_save_and_nothing_is_stored(gate, server, 
     assert dict(gate.session(session.token)) == {"fine": 1}
 
 
-@pytest.mark.parametrize("name", ["", "n" * 201, "ä" * 101])
-def test_a_name_of_another_length_is_refused_when_it_is_set(gate, name):
+@pytest.mark.parametrize("name", ["", "n" * 201, "ä" * 101, "\udcff"])
+def test_a_name_of_another_length_or_not_of_utf_8_is_refused_when_it_is_set(gate, name):
     session = gate.session()
     with pytest.raises(BadArgument):
         session[name] = 1
+    with pytest.raises(BadArgument):
+        session.take(name)
     assert dict(session) == {}
 
 
@@ -213,6 +215,38 @@ def test_a_payload_that_is_no_json_hides_no_other_and_is_left_alone(gate, token)
     session["broken"] = "mended"
     session.save()
     assert gate.pget(token, "broken") == b'"mended"'
+
+
+@pytest.mark.parametrize("data", [b"NaN", b"[Infinity]", b"-Infinity", b'{"a":1e400}', b"-1e999"])
+def test_a_number_that_is_none_of_json_is_a_broken_payload_and_no_save_fails_of_it(gate, token, data):
+    gate.pset(token, "number", data)
+    session = gate.session(token)
+    with pytest.raises(BadPayload):
+        session["number"]
+    session["a"] = 2
+    session.save()
+    assert gate.pmget(token, ["a", "number"]) == [b"2", data]
+
+
+def test_half_a_surrogate_pair_is_kept(gate, server, token):
+    gate.pset(token, "half", b'"\\ud800"')
+    session = gate.session(token)
+    assert session["half"] == "\ud800"
+    with server.trips() as made:
+        session.save()
+    assert made.count == 0
+    session["other"] = {"\udfff": "\ud800\u00e4"}
+    session.save()
+    assert gate.session(token)["other"] == {"\udfff": "\ud800\u00e4"}
+
+
+def test_a_session_with_a_payload_that_cannot_be_seen_is_not_emptied(gate):
+    token = gate.start(payloads={"a": b"1", b"\xff": b"2"})
+    session = gate.session(token)
+    session.clear()
+    assert not session.is_emptied
+    session.save()
+    assert gate.pgetall(token) == {b"\xff": b"2"}
 
 
 def test_a_pickle_is_never_loaded(gate, token, tmp_path):

@@ -161,7 +161,7 @@ def test_the_cookie_is_http_only_secure_and_lax_unless_it_is_told_otherwise(make
         assert attribute in cookie
 
 
-def test_the_cookie_is_set_when_the_token_is_new_and_refreshed_where_it_has_an_age(make_site):
+def test_the_cookie_is_set_when_the_token_is_new_and_refreshed_where_it_has_an_age(make_site, server):
     site, aged = make_site(), make_site(max_age=60)
     browser = site.browser()
     site.ask(browser, write)
@@ -173,7 +173,9 @@ def test_the_cookie_is_set_when_the_token_is_new_and_refreshed_where_it_has_an_a
     assert "vary" not in site.response.headers
     browser = aged.browser()
     aged.ask(browser, write)
-    aged.ask(browser, read)
+    with server.trips() as made:
+        aged.ask(browser, read)
+    assert made.count == 2
     assert "Max-Age=60" in aged.response.headers["set-cookie"]
 
 
@@ -244,6 +246,33 @@ def test_a_request_that_saves_what_was_ended_meanwhile_is_answered_and_logged(si
     assert token not in caplog.text
     assert "set-cookie" not in site.response.headers
     assert site.run(site.gate.session(token)).is_new
+
+
+def test_a_late_request_that_only_reads_leaves_the_cookie_of_a_newer_login_alone(make_site):
+    site = make_site(max_age=60)
+    browser = site.browser()
+    site.ask(browser, write)
+
+    async def late(request):
+        await site.gate.end(token_of(browser))
+        return "answered"
+
+    assert site.ask(browser, late) == "answered"
+    assert "set-cookie" not in site.response.headers
+
+
+def test_a_late_write_is_logged_once_and_not_sent_again(site, server, caplog):
+    browser = site.browser()
+    site.ask(browser, write)
+
+    async def late(request):
+        request.session["a"] = 7
+        await site.gate.end(token_of(browser))
+
+    with caplog.at_level(logging.WARNING), server.trips() as made:
+        site.ask(browser, late)
+    assert len(caplog.records) == 1
+    assert made.count == 3  # the load, the end, the save
 
 
 def test_what_a_streamed_body_changes_is_saved_too(site):

@@ -49,6 +49,7 @@ def _of_session(
 
 class Gate(BaseGate):
     __doc__ = BaseGate.__doc__
+    _awaits = True
 
     start = _of_gate(Commands.start)
     adopt = _of_gate(Commands.adopt)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import json
 import os
 import secrets
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from . import connection
 from .commands import Device
-from .errors import SessionGateError
+from .errors import BadSignature, BadToken, NoSession, SessionGateError
 from .gate import Gate
+from .tokens import without_tokens
 
 _DESCRIPTION = """\
 Makes sign keys, verifies tokens, shows and ends sessions.
@@ -32,9 +34,18 @@ environment:
 exit status: 0 done; 1 there is no such session, or the token is none; 2 the command line, the sign keys
 or the server are wrong"""
 
+_NOT_FOUND = (BadSignature, BadToken, NoSession)
+
 
 class _Wrong(Exception):
     """What is wrong with the command line, to be told to its user."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse repeats what it does not understand, of which a token may be part."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(without_tokens(message))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except SessionGateError as error:
         print(f"sessiongate: {error}", file=sys.stderr)
-        return 1
+        return 1 if isinstance(error, _NOT_FOUND) else 2
     except Exception as error:  # the driver's
         print(f"sessiongate: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
@@ -57,15 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="answer in JSON")
-    gate = argparse.ArgumentParser(add_help=False)
+    gate = _Parser(add_help=False)
     gate.add_argument("--keys", metavar="FILE", help="the file of the sign keys")
     gate.add_argument("--django", action="store_true", help="take both from Django's settings")
-    server = argparse.ArgumentParser(add_help=False)
+    server = _Parser(add_help=False)
     server.add_argument("--url", metavar="URL", help="the server, redis://127.0.0.1:6379 when not given")
     server.add_argument("--cluster", action="store_true", help="the server is one of a cluster")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sessiongate",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -129,10 +140,10 @@ def _sessions(chosen: argparse.Namespace) -> _Answer:
         {"id": device.id, "started": device.started.isoformat(), "payloads": sorted(device.payloads)}
         for device in devices
     ]
-    lines = [
-        f"{device.id}  {device.started:%Y-%m-%d %H:%M:%S} UTC  {' '.join(sorted(device.payloads))}".rstrip()
-        for device in devices
-    ]
+    lines = []
+    for device in devices:
+        names = " ".join(_text(name.encode()) for name in sorted(device.payloads))
+        lines.append(f"{device.id}  {device.started:%Y-%m-%d %H:%M:%S} UTC  {names}".rstrip())
     return bool(devices), answer, "\n".join(lines) or "no sessions"
 
 
@@ -176,6 +187,10 @@ def _sign_keys(chosen: argparse.Namespace) -> list[bytes]:
     else:
         keys = os.environb.get(b"SESSIONGATE_KEYS", b"").split()
     keys = [key for key in keys if key]
+    for number, key in enumerate(keys, 1):
+        if key != key.strip() or key.startswith(codecs.BOM_UTF8):
+            why = "begins or ends with a blank or a byte order mark, which is part of it"
+            print(f"sessiongate: sign key {number} {why}", file=sys.stderr)
     if not keys:
         raise _Wrong("no sign key: name a file by --keys, or set SESSIONGATE_KEYS; see --help")
     return keys

@@ -7,13 +7,13 @@ many seconds. gate.py and asyncio.py carry plans out, each in its way.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import operator
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from types import EllipsisType
 from typing import Any, NamedTuple, TypeVar
 
 from .errors import BadArgument, BadSignature, BadToken, BusyToken, NoPayload, NoSession, TryAgain
@@ -144,11 +144,14 @@ class Commands:
         """
         yield from self._of(token, "ADOPT", *self.life(ttl, max_ttl, payloads))
 
-    def adopt_with(self, token: str, life: Sequence[bytes]) -> Plan[None]:
-        """Adopt a token that was minted in this very call: where it is busy already, the driver has
-        sent the command again after a lost reply."""
-        with contextlib.suppress(BusyToken):
+    def adopt_with(self, token: str, life: Sequence[bytes]) -> Plan[bool]:
+        """Adopt a token that nobody else has, and return whether it was free: where it was not, it was
+        adopted by this very call, sent again by the driver, or by an earlier one whose reply was lost."""
+        try:
             yield from self._of(token, "ADOPT", *life)
+        except BusyToken:
+            return False
+        return True
 
     def end(self, token: str) -> Plan[None]:
         """End a session. Raises NoSession where there is none, BadToken, BadSignature."""
@@ -332,8 +335,10 @@ class Commands:
 
         Raises BadArgument.
         """
+        if not isinstance(id, str):
+            return False
         for token in (yield from self.olist(owner)):
-            if hmac.compare_digest(_id(token).encode(), id.encode()):
+            if hmac.compare_digest(_id(token).encode(), id.encode("utf-8", "replace")):
                 try:
                     yield from self.end(token)
                 except NoSession:
@@ -341,14 +346,20 @@ class Commands:
                 return True
         return False
 
-    def end_all(self, owner: Name, *, keep: str | None = None) -> Plan[int]:
-        """Log the owner out everywhere: the same as oend()."""
-        return (yield from self.oend(owner, keep=keep))
+    def end_all(self, owner: Name, *, keep: str | EllipsisType | None = ...) -> Plan[int]:
+        """Log the owner out everywhere, and return how many sessions that ended.
+
+        keep    as oend()'s; None, the token of a session that is not stored, raises NoSession
+        """
+        if keep is None:
+            raise NoSession()
+        return (yield from self.oend(owner, keep=None if isinstance(keep, EllipsisType) else keep))
 
     # What a Session needs in one round trip
 
-    def load(self, token: str) -> Plan[dict[bytes, bytes] | None]:
-        """The payloads of a session that is refreshed where it is due; None where there is none.
+    def load(self, token: str) -> Plan[tuple[dict[bytes, bytes], int | None] | None]:
+        """The payloads of a session that is refreshed where it is due, and the seconds that it has left;
+        None where there is none.
 
         A refresh that fails, as on a replica or out of memory, does not fail the load.
         """
@@ -357,8 +368,10 @@ class Commands:
         except (BadToken, BadSignature):
             return None
         touch = _command("TOUCH", *address, b"MINAGE", _whole(self.min_age))
-        stored, _ = yield from _exchange([_command("PGETALL", *address), touch])
-        return None if isinstance(stored, NoSession) else _map(_checked(stored))
+        stored, left = yield from _exchange([_command("PGETALL", *address), touch])
+        if isinstance(stored, NoSession):
+            return None
+        return _map(_checked(stored)), None if isinstance(left, Exception) else left
 
     def update(
         self, token: str, sets: Mapping[str, bytes], deletes: Iterable[str], ttl: int | None

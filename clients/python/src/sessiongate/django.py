@@ -9,8 +9,11 @@ requests that change different items of one session both win, and only what has 
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import threading
 from collections.abc import MutableMapping, Sequence
+from datetime import datetime
 from importlib import import_module
 from typing import Any
 
@@ -23,7 +26,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
-from django.utils.dateparse import parse_datetime
 from django.utils.module_loading import import_string
 
 from . import connection
@@ -51,27 +53,39 @@ _DEFAULTS: dict[str, Any] = {
     "LEGACY": None,
 }
 
+_one_at_a_time = threading.RLock()  # or two threads would make a client each
+
 
 @functools.cache
 def _settings() -> dict[str, Any]:
     chosen = {**_DEFAULTS, **getattr(settings, "SESSIONGATE", {})}
     chosen["SIGN_KEYS"] = _sign_keys(chosen["SIGN_KEYS"])  # no traceback shows them from here on
+    if chosen["SIGN_KEYS"] is None:
+        raise ImproperlyConfigured('"SIGN_KEYS" of SESSIONGATE is a list of keys, not one key')
     unknown = sorted(set(chosen) - set(_DEFAULTS))
     if unknown:
         raise ImproperlyConfigured(f"SESSIONGATE has no setting {unknown[0]}")
     if not chosen["LOCATION"] and not chosen["CLIENT"]:
         raise ImproperlyConfigured('SESSIONGATE needs a "LOCATION", redis://127.0.0.1:6379 for instance')
+    if chosen["LEGACY"] == __name__:
+        raise ImproperlyConfigured('"LEGACY" of SESSIONGATE is the engine that you had before this one')
     return chosen
 
 
-@functools.cache
 def gate() -> Gate:
     """The Gate that Django's sessions go through."""
+    with _one_at_a_time:
+        return _make_gate()
+
+
+@functools.cache
+def _make_gate() -> Gate:
     chosen = _settings()
     client = chosen["CLIENT"]
     if isinstance(client, str):
         client = import_string(client)
-        client = client() if callable(client) else client
+    if callable(client):
+        client = client()
     serializer = chosen["SERIALIZER"]
     return Gate(
         client or connection.client(chosen["LOCATION"], chosen["CLUSTER"], **chosen["OPTIONS"]),
@@ -84,9 +98,12 @@ def gate() -> Gate:
     )
 
 
-def _sign_keys(given: list[str | bytes] | None) -> Sequence[SignKey]:
-    """Those given, or one derived from each secret key: the server is never sent a SECRET_KEY."""
+def _sign_keys(given: list[str | bytes] | None) -> Sequence[SignKey] | None:
+    """Those given, or one derived from each secret key: the server is never sent a SECRET_KEY. None where
+    what is given is no list; it does not raise, as a traceback would show it."""
     if given is not None:
+        if not isinstance(given, (list, tuple)):
+            return None
         return seal([key.encode() if isinstance(key, str) else key for key in given])
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     derived = [salted_hmac("sessiongate.django", "sign key", secret=s, algorithm="sha256") for s in secrets]
@@ -96,7 +113,7 @@ def _sign_keys(given: list[str | bytes] | None) -> Sequence[SignKey]:
 def _forget_settings(*, setting: str, **_: Any) -> None:
     if setting in ("SESSIONGATE", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "SESSION_COOKIE_AGE"):
         _settings.cache_clear()
-        gate.cache_clear()
+        _make_gate.cache_clear()
 
 
 setting_changed.connect(_forget_settings)
@@ -110,9 +127,12 @@ class SessionStore(SessionBase):
     """
 
     _session_cache: MutableMapping[str, Any]
+    _is_modified: bool
 
     def __init__(self, session_key: str | None = None) -> None:
+        self._is_written = False  # items were, by [...] = or aset()
         super().__init__(session_key)
+        self._came_with = session_key
         self._cycles = False  # cycle_key() was called, and the key has not changed yet
         self._expiry: Any = None  # as it was loaded
         self._legacy: SessionBase | None = None  # the session is that store's
@@ -131,10 +151,10 @@ class SessionStore(SessionBase):
     session_key = property(_get_present_key)
 
     def cycle_key(self) -> None:
-        """Give the session a new key, and keep its items; the old key is dead at once.
+        """Give the session a new key, and keep its items; the old key is dead then.
 
-        The server is asked when the session is saved or its key is read, whichever comes first: a
-        login that follows makes a new session anyway.
+        That is when the session is saved or its key is read, whichever comes first: a login that follows
+        makes a new session anyway. Raises SessionInterrupted there where the session has ended.
         """
         self._move_here()
         self._cycles = True
@@ -144,8 +164,11 @@ class SessionStore(SessionBase):
         self._cycles = False
         if self._stored() is None:
             self.create()
-        else:
+            return
+        try:
             self._rotate()
+        except UpdateError:  # a view is no place for it
+            raise SessionInterrupted("The session was ended before it got a new key.") from None
 
     def _rotate(self) -> None:
         session = self._items()
@@ -154,6 +177,38 @@ class SessionStore(SessionBase):
         except NoSession:
             raise UpdateError from None
         self._session_key = session.token
+
+    # Changes
+
+    @property
+    def modified(self) -> bool:
+        """Whether there is something to save, and the cookie to be set again.
+
+        Writing the value that is stored already is no change; setting this to True is one.
+        """
+        if self._is_written and not self._is_modified:
+            self._is_modified = self._differs()
+        return self._is_modified
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        self._is_modified = value
+        self._is_written = self._is_written and value
+
+    def _differs(self) -> bool:
+        items = self._get_session()
+        try:
+            return not isinstance(items, Session) or items.is_new or any(items.changes())
+        except Exception:
+            return True  # what cannot be serialized is said by save()
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._get_session()[key] = value
+        self._is_written = True
+
+    async def aset(self, key: str, value: Any) -> None:
+        (await self._aget_session())[key] = value
+        self._is_written = True
 
     # Loading
 
@@ -166,9 +221,12 @@ class SessionStore(SessionBase):
         session = gate().session(self._session_key)
         session.load()
         if not session.is_new:
-            self._expiry = session.get(_EXPIRY)
-            if isinstance(self._expiry, str) and parse_datetime(self._expiry) <= timezone.now():  # type: ignore[operator]
+            self._expiry, is_over = _expiry_of(session)
+            if is_over:
                 session.end()  # a date is not prolonged by being used; the life at the server is
+            elif _is_due(session, self._expiry):
+                with contextlib.suppress(NoSession):
+                    gate().touch(str(session.token))
         if session.is_new:
             self._session_key = None
             self._expiry = None
@@ -221,11 +279,13 @@ class SessionStore(SessionBase):
         if self._legacy is not None and not must_create:
             self._legacy._session_cache = dict(self._get_session())  # type: ignore[attr-defined]
             self._legacy.save()
+            self._session_key = self._legacy.session_key  # signed_cookies' is what it holds
             return
         self._get_session(no_load=must_create)
         session = self._items()
         if must_create and not session.is_new:
             raise CreateError
+        self._is_modified = self.modified  # what is stored by now was a change nevertheless
         expiry = session.get(_EXPIRY)
         ttl = None
         if session.is_new or expiry != self._expiry:
@@ -234,7 +294,7 @@ class SessionStore(SessionBase):
             self._rotate()
         self._cycles = False
         try:
-            session.save(ttl=ttl, even_if_empty=True)
+            session.save(ttl=ttl, even_if_empty=True, confirm=session.token == self._came_with)
         except NoSession:
             raise UpdateError from None
         self._is_stored(session)
@@ -351,6 +411,26 @@ class SessionStore(SessionBase):
         await sync_to_async(cls.clear_expired)()
 
 
+def _expiry_of(session: Session) -> tuple[Any, bool]:
+    """What set_expiry() has stored, and whether that is past. What it cannot have stored is deleted: each
+    request would fail of it."""
+    try:
+        expiry = session.get(_EXPIRY)
+        if expiry is None or isinstance(expiry, int):
+            return expiry, False
+        return expiry, datetime.fromisoformat(expiry) <= timezone.now()
+    except (TypeError, ValueError):  # BadPayload among them
+        del session[_EXPIRY]
+        return None, False
+
+
+def _is_due(session: Session, expiry: Any) -> bool:
+    """Whether a session whose life is shorter than the site's has lost a tenth of it: REFRESH is chosen
+    for the site's."""
+    left = session._seconds_left
+    return isinstance(expiry, int) and left is not None and 0 <= 10 * left < 9 * expiry
+
+
 # Users
 
 
@@ -379,16 +459,16 @@ def end_session(user: Any, id: str) -> bool:
 def end_sessions(user: Any, *, keep: SessionStore | str | None = None) -> int:
     """Log the user out everywhere, and return how many sessions that ended.
 
-    keep    the one that goes on, `request.session`; raises NoSession where it is none of the user's
+    keep    the one that goes on, `request.session`; raises NoSession where it is none of the user's,
+            which an anonymous session is, and a LEGACY store's
     """
-    return gate().end_all(_owner(user), keep=_token(keep))
+    return gate().end_all(_owner(user), keep=... if keep is None else _token(keep))
 
 
 def _logged_in(*, request: Any, user: Any, **_: Any) -> None:
-    chosen = _settings()
     session = getattr(request, "session", None)
-    if chosen["OWNERS"] and isinstance(session, SessionStore):
-        session.login(_owner(user), limit=chosen["LIMIT"])
+    if isinstance(session, SessionStore) and _settings()["OWNERS"]:
+        session.login(_owner(user), limit=_settings()["LIMIT"])
 
 
 user_logged_in.connect(_logged_in)

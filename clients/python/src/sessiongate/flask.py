@@ -92,14 +92,14 @@ class SessionGate(SessionInterface):
             if session.has_ended:
                 response.delete_cookie(self.get_cookie_name(app), **self._attributes(app))
             return
+        refresh = session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]
         try:
-            session.save()
+            session.save(confirm=refresh and session.token == session.came_with)
         except NoSession:
             # The cookie is left alone: it may be that of a newer login by now.
-            _log.warning("a session was ended before the request that changes it was done")
+            _log.warning("a session was ended before the request that uses it was done")
             return
-        refresh = session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]
-        if session.token != session.came_with or refresh:
+        if refresh or session.token != session.came_with:
             expires = self.get_expiration_time(app, session)
             name = self.get_cookie_name(app)
             response.set_cookie(name, session.token, expires=expires, **self._attributes(app))

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from . import session as plans
 from .commands import Command, Commands, Plan
-from .errors import from_driver
+from .errors import BadArgument, from_driver
 from .payloads import Serializer
 from .session import SessionState
 from .tokens import Verified, seal
@@ -70,6 +70,8 @@ class BaseGate:
     Threads and tasks may share it. Raises BadArgument.
     """
 
+    _awaits: bool  # whether the client is an asyncio one
+
     def __init__(
         self,
         client: Any,
@@ -81,6 +83,9 @@ class BaseGate:
         serializer: Serializer | None = None,
     ) -> None:
         sign_keys = seal(sign_keys)  # so that no traceback shows them
+        if client is not None and self._awaits != hasattr(client, "__aenter__"):
+            other = "sessiongate" if self._awaits else "sessiongate.asyncio"
+            raise BadArgument(f"a {type(client).__module__} client is for the Gate of {other}")
         self._client = client
         self._commands = Commands(
             sign_keys,
@@ -106,6 +111,7 @@ class BaseGate:
 
 class Gate(BaseGate):
     __doc__ = BaseGate.__doc__
+    _awaits = False
 
     start = _of_gate(Commands.start)
     adopt = _of_gate(Commands.adopt)

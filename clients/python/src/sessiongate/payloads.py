@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -21,14 +22,30 @@ class Serializer(Protocol):
     def loads(self, data: bytes) -> Any: ...
 
 
+def _finite(number: str) -> float:
+    """The number, if it is one that dumps() takes."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError("a number that JSON has not")
+    return value
+
+
 class JSON:
-    """JSON in UTF-8, as short as it gets; NaN and Infinity, which are none, are refused."""
+    """JSON in UTF-8, as short as it gets; NaN and Infinity, which are none, are refused both ways.
+
+    Text with half of a surrogate pair, which UTF-8 cannot hold, makes it JSON in ASCII.
+    """
 
     _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-    _decode = json.JSONDecoder().decode
+    _encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+    _decode = json.JSONDecoder(parse_float=_finite, parse_constant=_finite).decode
 
     def dumps(self, value: Any) -> bytes:
-        return self._encode(value).encode()
+        text = self._encode(value)
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
+            return self._encode_ascii(value).encode()
 
     def loads(self, data: bytes) -> Any:
         return self._decode(data.decode())
@@ -58,6 +75,7 @@ class Payloads(Mapping[str, Any]):
             self._stored = {name.decode(): data for name, data in stored.items()}
         except UnicodeDecodeError:
             self._stored = {name.decode(): data for name, data in stored.items() if _is_text(name)}
+        self._has_unseen = len(self._stored) < len(stored)
 
     def __getitem__(self, name: str) -> Any:
         if name in self._values:

@@ -28,6 +28,9 @@ class SessionState(Payloads, MutableMapping[str, Any]):
         self._loaded = token is None
         self._deleted: set[str] = set()
         self._has_ended = False
+        self._seconds_left: int | None = None  # when it was loaded and refreshed; None: not known
+        self._tried: tuple[str, set[str]] | None = None  # token and names of a first save that failed
+        self._replaced: list[str] = []  # tokens of before a login, to be ended
 
     def _ensure_loaded(self) -> None:
         """Called before the mapping is looked at."""
@@ -41,10 +44,7 @@ class SessionState(Payloads, MutableMapping[str, Any]):
         return super().__getitem__(name)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if not isinstance(name, str):
-            raise TypeError("the name of a payload is a str")
-        if not 1 <= len(name.encode("utf-8", "replace")) <= LARGEST_NAME:
-            raise BadArgument(f"the name of a payload is 1 to {LARGEST_NAME} bytes long")
+        _check_name(name)
         self._ensure_loaded()
         self._values[name] = value
         self._deleted.discard(name)
@@ -101,8 +101,9 @@ class SessionState(Payloads, MutableMapping[str, Any]):
 
     @property
     def is_emptied(self) -> bool:
-        """Whether it is stored, and its last payload was deleted and that not saved yet."""
-        return self._token is not None and bool(self._deleted) and len(self) == 0
+        """Whether it is stored, and its last payload was deleted and that not saved yet. One whose name
+        is no UTF-8 cannot be seen here, and counts."""
+        return self._token is not None and bool(self._deleted) and len(self) == 0 and not self._has_unseen
 
     @property
     def has_ended(self) -> bool:
@@ -132,6 +133,7 @@ class SessionState(Payloads, MutableMapping[str, Any]):
     def _saved(self, token: str | None, sets: dict[str, bytes], deletes: list[str]) -> None:
         """The server has it, and has carried out these changes."""
         self._token = token
+        self._tried = None
         self._stored.update(sets)
         for name in deletes:
             self._stored.pop(name, None)
@@ -149,30 +151,46 @@ class SessionState(Payloads, MutableMapping[str, Any]):
         self._deleted = {name for name in deletes if name in self._stored}
 
     def _forget_all(self) -> None:
-        self._token = None
+        self._token = self._tried = None
         self._loaded = True
         self._store({})
         self._values.clear()
         self._deleted.clear()
 
 
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str):
+        raise TypeError("the name of a payload is a str")
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        length = 0
+    if not 1 <= length <= LARGEST_NAME:
+        raise BadArgument(f"the name of a payload is 1 to {LARGEST_NAME} bytes of UTF-8")
+
+
 def load(session: SessionState) -> Plan[None]:
     """Ask for the session, and refresh its life where that is due."""
     if session._loaded or session._token is None:
         return
-    stored = yield from session._commands.load(session._token)
-    if stored is None:
+    found = yield from session._commands.load(session._token)
+    if found is None:
         session._token = None
-    session._store(stored or {})
+    stored, session._seconds_left = found or ({}, None)
+    session._store(stored)
     session._loaded = True
 
 
-def save(session: SessionState, *, ttl: int | None = None, even_if_empty: bool = False) -> Plan[None]:
+def save(
+    session: SessionState, *, ttl: int | None = None, even_if_empty: bool = False, confirm: bool = False
+) -> Plan[None]:
     """Store what has changed, in one round trip; where nothing has, nothing is sent.
 
     ttl              also set the life, in seconds; without it, a new session has the Gate's, and that
                      of a stored one stays as it is
     even_if_empty    store a new session that holds nothing, too
+    confirm          where nothing has changed, ask whether the session still lives: before its token is
+                     handed out once more, which could log out a newer login
 
     A new session gets its token here. One that was loaded is only ever updated: raises NoSession where
     it has ended meanwhile. Sets and deletes travel together, but are no transaction.
@@ -185,19 +203,35 @@ def save(session: SessionState, *, ttl: int | None = None, even_if_empty: bool =
     if token is None:
         if not sets and not even_if_empty:
             return
-        token = commands.mint()
-        yield from commands.adopt_with(token, commands.life(ttl, None, sets))
+        token = yield from _adopt(session, sets, ttl)
     elif sets or deletes or ttl is not None:
         yield from commands.update(token, sets, deletes, ttl)
+    elif confirm:
+        yield from commands.ttl_of(token)
     session._saved(token, sets, deletes)
+    yield from _end_replaced(session)
+
+
+def _adopt(session: SessionState, sets: dict[str, bytes], ttl: int | None) -> Plan[str]:
+    """Store a new session, and return its token: that of a save whose reply was lost, which may have
+    stored it, or a new one."""
+    commands = session._commands
+    is_first = session._tried is None
+    token, names = session._tried or (commands.mint(), set())
+    session._tried = token, names | sets.keys()
+    adopted = yield from commands.adopt_with(token, commands.life(ttl, None, sets))
+    if not adopted and not is_first:
+        yield from commands.update(token, sets, sorted(names - sets.keys()), ttl)
+    return token
 
 
 def take(session: SessionState, name: str) -> Plan[Any]:
     """Delete a payload at the server and return its value: of many requests that ask, one gets it.
 
     What this session has set and not saved yet is taken from here. Raises NoPayload, NoSession,
-    BadPayload.
+    BadPayload, BadArgument.
     """
+    _check_name(name)
     yield from load(session)
     sets, _ = session.changes()
     if session._token is None or name in sets or name in session._deleted:
@@ -239,7 +273,8 @@ def login(
 
     Payloads are read afresh, so that nothing is lost of what another request wrote; changes that were
     not saved yet go along. Raises NoSession where the session has ended meanwhile, and nobody is
-    logged in then; BadArgument.
+    logged in then; BadArgument. Where the old one cannot be ended, as the connection is lost right then,
+    it raises the driver's error, and the next save, login or end ends it.
     """
     commands = session._commands
     yield from load(session)
@@ -251,6 +286,7 @@ def login(
         if info.owner == name_bytes(owner):
             if same == "rotate":
                 yield from rotate(session)
+            yield from _end_replaced(session)
             return
     sets, deletes = session.changes()
     payloads = stored | {name.encode(): data for name, data in sets.items()}
@@ -259,16 +295,25 @@ def login(
     token = yield from commands.ostart_with(owner, commands.life(ttl, None, payloads), limit)
     session._saved(token, sets, deletes)
     if old is not None:
-        yield from _end_quietly(commands, old)
+        session._replaced.append(old)
+    yield from _end_replaced(session)
 
 
 def end(session: SessionState) -> Plan[None]:
     """End the session, if it has not ended yet. The mapping is a new, empty session then."""
+    yield from _end_replaced(session)
     token = session._token
     if token is not None and session._commands.verify(token) is not None:
         yield from _end_quietly(session._commands, token)
         session._has_ended = True
     session._forget_all()
+
+
+def _end_replaced(session: SessionState) -> Plan[None]:
+    """End what logins have replaced, as far as that is not done."""
+    while session._replaced:
+        yield from _end_quietly(session._commands, session._replaced[0])
+        del session._replaced[0]
 
 
 def _end_quietly(commands: Commands, token: str) -> Plan[None]:

@@ -28,6 +28,8 @@ class StarletteSession(Session):
     """One request's session: a mapping of JSON values; see sessiongate.asyncio.Session."""
 
     was_accessed = False
+    was_lost = False
+    """It had been ended when it was saved."""
 
     def mark_accessed(self) -> None:
         """Called by `request.session`."""
@@ -82,7 +84,9 @@ class SessionGateMiddleware:
 
         async def send_with_cookie(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept"):
-                cookie = await self._save(session, came_with)
+                age_runs = self.max_age is not None and session.token == came_with
+                saved = await self._save(session, confirm=age_runs)
+                cookie = self._cookie(session, came_with) if saved else None
                 headers = MutableHeaders(scope=message)
                 if cookie:
                     headers.append("Set-Cookie", cookie)
@@ -91,23 +95,27 @@ class SessionGateMiddleware:
             await send(message)
 
         await self.app(scope, receive, send_with_cookie)
-        if not session.is_new:
-            await self._save(session, came_with)
+        if not session.is_new and not session.was_lost:
+            await self._save(session)
 
-    async def _save(self, session: StarletteSession, came_with: str | None) -> str | None:
-        """Save the session, and return the cookie to set."""
+    async def _save(self, session: StarletteSession, *, confirm: bool = False) -> bool:
+        """Save the session, and return whether its cookie may be set."""
         if session.is_emptied:
             await session.end()
-        if session.is_new and not session:
-            return self._set_cookie("", 0) if session.has_ended else None
         try:
-            await session.save()
+            await session.save(confirm=confirm)
         except NoSession:
             # The cookie is left alone: it may be that of a newer login by now.
-            _log.warning("a session was ended before the request that changes it was done")
-            return None
+            _log.warning("a session was ended before the request that uses it was done")
+            session.was_lost = True
+        return not session.was_lost
+
+    def _cookie(self, session: StarletteSession, came_with: str | None) -> str | None:
+        """The cookie to set, of a session that is saved."""
         token = session.token
-        if token is None or (token == came_with and self.max_age is None):
+        if token is None:
+            return self._set_cookie("", 0) if session.has_ended else None
+        if token == came_with and self.max_age is None:
             return None
         return self._set_cookie(token, self.max_age)
 

@@ -13,7 +13,7 @@ import re
 import secrets
 import string
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, NoReturn, SupportsIndex
+from typing import Any, NamedTuple, NoReturn, SupportsIndex, overload
 
 from .errors import BadArgument, BadSignature, BadToken
 
@@ -48,6 +48,18 @@ class SignKey(bytes):
 
     def hex(self, sep: str | bytes = "", bytes_per_sep: SupportsIndex = 1) -> str:
         return repr(self)
+
+    @overload
+    def __getitem__(self, at: SupportsIndex) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> SignKey: ...
+    def __getitem__(self, at: SupportsIndex | slice) -> int | SignKey:
+        """A part of it is shown to nobody either: traceback printers cut what is long."""
+        part = super().__getitem__(at)
+        return part if isinstance(part, int) else SignKey(part)
+
+    def __add__(self, other: Any) -> SignKey:
+        return SignKey(super().__add__(other))
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a sign key is not pickled")
@@ -113,6 +125,11 @@ class Keyring:
 def has_form(token: Any) -> bool:
     """Whether it has a token's form, whoever signed it."""
     return isinstance(token, str) and _FORM.fullmatch(token) is not None
+
+
+def without_tokens(text: str) -> str:
+    """The text with `<token>` in place of each token in it."""
+    return _FORM.sub("<token>", text)
 
 
 def _sign(key: SignKey, text: str) -> str:
