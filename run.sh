@@ -149,9 +149,11 @@ shop_ended() {
     stop
 }
 
-# Tells the server to stop, by one signal whatever comes: at a second one it may end at once, unsaved.
+# Tells the server to stop, by one signal whatever comes: at a second one it may end at once, unsaved. Further
+# ones are ignored, not trapped: Bash jumps out of a wait at a signal with a trap, wherever it is in it, and
+# was seen to corrupt its memory when several came at once.
 stop() {
-    trap : HUP INT QUIT TERM
+    trap '' HUP INT QUIT TERM
     stopping=yes
     [[ -z $shop_pid ]] || kill -TERM "$shop_pid" 2>/dev/null || true
     [[ -z $greeter ]] || kill "$greeter" 2>/dev/null || true
