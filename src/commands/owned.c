@@ -58,8 +58,9 @@ static long long reach_of(RedisModuleKey *key, struct bytes label) {
     return owner_is_named(session, label) ? owned_reach(&session->times, type_expires_at(key)) : 0;
 }
 
-/* Until when a list has to live for its sessions' sake. 0: for none, or, while the slot moves, for
- * some that may be on the other node. */
+/* Until when a list has to live for its sessions' sake; 0: none of them lives; LIFE_UNKNOWN: while
+ * the slot moves, some may be on the other node. */
+#define LIFE_UNKNOWN (-1LL)
 static long long life_of(RedisModuleCtx *ctx, RedisModuleString *label,
                          const struct tokenlist *tokens) {
     long long life = 0;
@@ -82,10 +83,11 @@ static long long life_of(RedisModuleCtx *ctx, RedisModuleString *label,
     if (!absent) return life;
     bool is_split = slots_is_split(ctx, label, absent);
     RedisModule_FreeString(ctx, absent);
-    return is_split ? 0 : life;
+    return is_split ? LIFE_UNKNOWN : life;
 }
 
-/* Where it is not known what the sessions need, the list may as well expire as it would have. */
+/* A list of none that lives is over now: it expires at once, on replicas too, which have its
+ * tokens. */
 long long owned_settle(RedisModuleCtx *ctx, RedisModuleString *label, RedisModuleKey *key) {
     const struct owner *owner = owner_of(key);
     if (owner->tokens.len == 0) {
@@ -93,7 +95,8 @@ long long owned_settle(RedisModuleCtx *ctx, RedisModuleString *label, RedisModul
         return 0;
     }
     long long life = life_of(ctx, label, &owner->tokens);
-    if (life == 0) life = type_expires_at(key);
+    if (life == LIFE_UNKNOWN) return type_expires_at(key);
+    if (life == 0) life = RedisModule_Milliseconds();
     type_expire_at(key, life);
     return life;
 }
@@ -140,11 +143,9 @@ void owned_gone(struct owned *owned, RedisModuleString *token) {
     struct owner *owner = owned->label ? owner_of(owned->key) : NULL;
     if (!owner) return;
     tokenlist_remove(&owner->tokens, server_bytes(token).at);
-    bool is_empty = owner->tokens.len == 0;
     long long life = type_expires_at(owned->key);
-    if (is_empty || life <= owned->reach) life = owned_settle(owned->ctx, owned->label, owned->key);
-    /* Nobody here lives to say until when a list stays whose expiry was taken away by hand. */
-    if (!is_empty && life == TYPE_NO_EXPIRY) type_expire_at(owned->key, life = owned->reach);
+    if (owner->tokens.len == 0 || life <= owned->reach)
+        life = owned_settle(owned->ctx, owned->label, owned->key);
     owned->change = (struct effects_list){owned->label, life};
 }
 

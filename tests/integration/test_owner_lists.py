@@ -266,9 +266,23 @@ def test_a_list_without_expiry_and_with_dead_tokens_only_gets_one_too(r):
     dead, token = ostart(r), ostart(r)
     r.unlink(dead)
     r.persist(OWNER)
-    until = reach(r, token)
     end(r, token)
-    assert 0 < life(r) <= until
+    wait_for(lambda: not r.exists(OWNER), 5, "the list gone")
+
+
+def test_a_list_is_over_with_its_last_living_session_whatever_dead_tokens_it_has(
+        make_server, replica_of):
+    master = make_server()
+    replica = replica_of(master)
+    r = master.client()
+    for over in (r.unlink, lambda token: r.pexpire(token, 1)):
+        last, dead = ostart(r, 1_000_000), ostart(r)
+        over(dead)
+        wait_for(lambda: not r.exists(dead), 5, "one session over")
+        end(r, last)
+        wait_for(lambda: not r.exists(OWNER), 5, "the list gone")
+        replica.wait_synced()
+        assert replica.sessions() == master.sessions() == {}
 
 
 def test_a_session_without_expiry_does_not_outlive_its_list(r):

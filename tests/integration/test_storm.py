@@ -167,11 +167,11 @@ class Model:
         return sorted(mine, key=lambda token: self.keys[token].created)
 
     def settle(self, label, now):
-        """The list is no longer than its sessions need, and no key when it is empty."""
+        """The list is no longer than its sessions need, and no key when none of them lives."""
         owner, members = self.keys[label], self.members(label)
-        if not owner.tokens:
+        if not members:
             del self.keys[label]
-        elif members:
+        else:
             owner.expires = longest(*(self.keys[token].reach(now) for token in members))
 
     def leave(self, label, *tokens):
