@@ -237,7 +237,8 @@ for (const [name, express] of [
         "TOUCH",
       ]);
       assert.equal(await gate.ttl(id), 31);
-      assert.equal((await browser.json("/cookie")).originalMaxAge, 30_500);
+      const { originalMaxAge } = await browser.json("/cookie");
+      assert.ok(originalMaxAge >= 30_499 && originalMaxAge <= 30_500, originalMaxAge); // express rounds by its clock
       assert.deepEqual(await sent(() => browser.get("/read")), ["PGETALL", "TOUCH"]);
       await browser.get("/max-age?ms=90000&write=1");
       assert.equal(await gate.ttl(id), 90);

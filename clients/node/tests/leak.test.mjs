@@ -60,7 +60,8 @@ for (const [name, sessions] of [
     const late = await used(sessions - 4_000);
     const each = (late - early) / (sessions - 4_000);
     t.diagnostic(`${each.toFixed(1)} bytes a session`);
-    assert.ok(each < 30, `${each} bytes of each session are still there`);
+    // One that was kept would be more than its 500 bytes of data; what the collector leaves differs by some 40.
+    assert.ok(each < 100, `${each} bytes of each session are still there`);
     assert.ok((await under.client.dbSize()) >= sessions);
     agent.destroy();
     await stop();
