@@ -18,7 +18,7 @@ const under = await serverUnderTest();
 
 for (const [name, sessions] of [
   ["redis 6, RESP3", 20_000],
-  ["ioredis 6, RESP3", 8_000],
+  ["ioredis 6, RESP3", 20_000], // fewer, and what the collector leaves is most of the figure
 ]) {
   test(`${sessions} sessions on ${name}`, async (t) => {
     const { connect } = single.find((driver) => driver.name === name);
@@ -60,8 +60,7 @@ for (const [name, sessions] of [
     const late = await used(sessions - 4_000);
     const each = (late - early) / (sessions - 4_000);
     t.diagnostic(`${each.toFixed(1)} bytes a session`);
-    // One that was kept would be more than its 500 bytes of data; what the collector leaves differs by some 40.
-    assert.ok(each < 100, `${each} bytes of each session are still there`);
+    assert.ok(each < 30, `${each} bytes of each session are still there`);
     assert.ok((await under.client.dbSize()) >= sessions);
     agent.destroy();
     await stop();
