@@ -71,19 +71,37 @@ size_t chunk_pack(const struct session *session, struct session_cursor *cursor, 
     return pack_entries(session, cursor, buffer, capacity, 0);
 }
 
+/* Reads the life that an entry may begin with. */
+static bool read_life(struct rest *rest, int64_t *ends_at) {
+    *ends_at = 0;
+    if (rest->len == 0 || *rest->at != 0) return true;
+    if (rest->len < ENTRY_LIFE) return false;
+    *ends_at = entry_ends_at(rest->at);
+    rest->at += ENTRY_LIFE;
+    rest->len -= ENTRY_LIFE;
+    return *ends_at > 0;
+}
+
+static bool read_payload(struct rest *rest, struct payload *payload) {
+    uint64_t name_len, data_len;
+    if (!read_life(rest, &payload->ends_at) || !read_number(rest, 1, SESSION_NAME_MAX, &name_len) ||
+        !read_number(rest, 1, SESSION_DATA_MAX, &data_len) || rest->len < name_len + data_len)
+        return false;
+    payload->name = rest->at;
+    payload->name_len = name_len;
+    payload->data = rest->at + name_len;
+    payload->data_len = data_len;
+    rest->at += name_len + data_len;
+    rest->len -= name_len + data_len;
+    return true;
+}
+
 static bool unpack_entries(struct session *session, struct rest rest) {
-    while (rest.len > 0) {
-        uint64_t name_len, data_len;
-        if (!read_number(&rest, 1, SESSION_NAME_MAX, &name_len) ||
-            !read_number(&rest, 1, SESSION_DATA_MAX, &data_len) || rest.len < name_len + data_len)
+    struct payload payload;
+    while (rest.len > 0)
+        if (!read_payload(&rest, &payload) || session_payloads(session) == SESSION_PAYLOADS_MAX ||
+            !session_put(session, &payload))
             return false;
-        const uint8_t *data = rest.at + name_len;
-        if (session_payloads(session) == SESSION_PAYLOADS_MAX ||
-            !session_put(session, rest.at, name_len, data, data_len))
-            return false;
-        rest.at = data + data_len;
-        rest.len -= name_len + data_len;
-    }
     return true;
 }
 

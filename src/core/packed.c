@@ -24,26 +24,36 @@ static inline uint8_t *resize_entry(struct packed *packed, size_t at, size_t old
     if (size > old_size) packed->block = memory.realloc(packed->block, len);
     memmove(packed->block + at + size, packed->block + end, packed->len - end);
     if (size < old_size) packed->block = memory.realloc(packed->block, len);
-    packed->len = (uint16_t)len;
+    packed->len = len & 0x3FFF;
     return packed->block + at;
+}
+
+/* The counts after a change: how many came, or went. */
+static void count_payloads(struct packed *packed, int payloads, int lives) {
+    packed->payloads = (packed->payloads + (unsigned)payloads) & 31;
+    packed->lives = (packed->lives + (unsigned)lives) & 31;
 }
 
 bool packed_put(struct packed *packed, size_t at, const struct payload *old,
                 const struct payload *payload) {
     size_t old_size = old ? entry_size_with(packed->block + at, old) : 0;
-    size_t size = entry_size(payload->name_len, payload->data_len);
+    size_t size = entry_size(payload);
     if (packed->payloads + !old > PACKED_PAYLOADS || packed->len - old_size + size > PACKED_BYTES)
         return false;
+    bool had_life = old && old->ends_at;
     entry_write(resize_entry(packed, at, old_size, size), payload);
-    packed->payloads = (uint8_t)(packed->payloads + !old);
+    count_payloads(packed, !old, (payload->ends_at != 0) - had_life);
     return true;
 }
 
 void packed_delete(struct packed *packed, size_t at) {
-    if (--packed->payloads > 0) {
-        resize_entry(packed, at, entry_size_at(packed->block + at), 0);
+    struct payload old = entry_payload(packed->block + at);
+    if (packed->payloads == 1) {
+        memory.free(packed->block);
+        *packed = (struct packed){0};
         return;
     }
-    memory.free(packed->block);
-    *packed = (struct packed){0};
+    bool had_life = old.ends_at != 0;
+    resize_entry(packed, at, entry_size_with(packed->block + at, &old), 0);
+    count_payloads(packed, -1, -had_life);
 }

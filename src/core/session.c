@@ -58,8 +58,7 @@ struct session *session_copy(const struct session *session) {
     copy->times = session->times;
     struct session_cursor cursor = {0};
     struct payload payload;
-    while (session_next(session, &cursor, &payload))
-        session_put(copy, payload.name, payload.name_len, payload.data, payload.data_len);
+    while (session_next(session, &cursor, &payload)) session_put(copy, &payload);
     return copy;
 }
 
@@ -103,16 +102,15 @@ static bool put_into_table(struct session *session, const struct payload *payloa
     return is_new;
 }
 
-bool session_put(struct session *session, const void *name, size_t name_len, const void *data,
-                 size_t data_len) {
-    struct payload payload = {name, data, name_len, data_len}, old;
+bool session_put(struct session *session, const struct payload *payload) {
     if (is_packed(session)) {
         size_t at;
-        bool is_new = !packed_find(&session->packed, name, name_len, &at, &old);
-        if (packed_put(&session->packed, at, is_new ? NULL : &old, &payload)) return is_new;
+        struct payload old;
+        bool is_new = !packed_find(&session->packed, payload->name, payload->name_len, &at, &old);
+        if (packed_put(&session->packed, at, is_new ? NULL : &old, payload)) return is_new;
         spill_into_table(session);
     }
-    return put_into_table(session, &payload);
+    return put_into_table(session, payload);
 }
 
 bool session_delete(struct session *session, const void *name, size_t name_len) {
@@ -127,6 +125,55 @@ bool session_delete(struct session *session, const void *name, size_t name_len) 
     bool was_there = table_delete(&table, name, name_len);
     session->spilled.table = table;
     return was_there;
+}
+
+bool session_has_lives(const struct session *session) {
+    return is_packed(session) ? session->packed.lives > 0 : session->spilled.table->lives != NULL;
+}
+
+/* The payloads of a block that are over: a few, so that it is walked through. */
+static struct over packed_over(const struct session *session, int64_t now_ms, uint32_t at_most) {
+    struct over over = {0};
+    struct session_cursor cursor = {0};
+    struct payload payload;
+    while (over.payloads < at_most && session_next(session, &cursor, &payload)) {
+        if (!payload_is_over(&payload, now_ms)) continue;
+        over.payloads++;
+        over.bytes += payload.name_len + payload.data_len;
+    }
+    return over;
+}
+
+struct over session_over(const struct session *session, int64_t now_ms, uint32_t at_most) {
+    if (!session_has_lives(session)) return (struct over){0};
+    return is_packed(session) ? packed_over(session, now_ms, at_most)
+                              : lives_over(session->spilled.table->lives, now_ms, at_most);
+}
+
+/* The payload that ends first, of a block where some have a life. */
+static struct payload packed_first(const struct session *session) {
+    struct payload first = {0};
+    struct session_cursor cursor = {0};
+    struct payload payload;
+    while (session_next(session, &cursor, &payload))
+        if (payload.ends_at && (!first.ends_at || payload_ends_before(&payload, &first)))
+            first = payload;
+    return first;
+}
+
+static struct payload first_to_end(const struct session *session) {
+    return is_packed(session) ? packed_first(session)
+                              : entry_payload(lives_first(session->spilled.table->lives)->entry);
+}
+
+uint32_t session_sweep(struct session *session, int64_t now_ms, uint32_t at_most) {
+    uint32_t removed = 0;
+    for (; removed < at_most && session_has_lives(session); removed++) {
+        struct payload first = first_to_end(session);
+        if (!payload_is_over(&first, now_ms)) break;
+        session_delete(session, first.name, first.name_len);
+    }
+    return removed;
 }
 
 const uint8_t *session_next_entry(const struct session *session, struct session_cursor *cursor) {
@@ -157,9 +204,12 @@ size_t session_memory(const struct session *session) {
 struct session *session_move_self(struct session *session, memory_mover move, void *context) {
     struct session *moved = move(context, session);
     if (moved) session = moved;
-    /* The block or the table: both are kept in one place. */
-    void *block = session->spilled.table ? move(context, session->spilled.table) : NULL;
-    if (block) session->spilled.table = block;
+    if (!is_packed(session)) {
+        session->spilled.table = table_move_self(session->spilled.table, move, context);
+    } else if (session->packed.block) {
+        uint8_t *block = move(context, session->packed.block);
+        if (block) session->packed.block = block;
+    }
     return session;
 }
 

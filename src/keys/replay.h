@@ -15,11 +15,13 @@
 
 int replay_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int replay_pset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int replay_psetex(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int replay_psetvia(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int replay_pdel(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int replay_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int replay_touch(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int replay_rotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int replay_swept(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int replay_end(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int replay_alias(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int replay_ostart(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);

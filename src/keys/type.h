@@ -24,6 +24,10 @@ struct session *type_create(RedisModuleKey *key, struct session_times times, str
  * empty session, for the caller to remove or replace. */
 void type_move(RedisModuleKey *from, RedisModuleKey *to);
 
+/* Sets a payload of a session, from strings as a call has them; ends_at as in struct payload. */
+void type_put(struct session *session, const RedisModuleString *name, const RedisModuleString *data,
+              int64_t ends_at);
+
 /* When a key expires, in unix ms; TYPE_NO_EXPIRY when it does not. */
 #define TYPE_NO_EXPIRY 0LL
 long long type_expires_at(RedisModuleKey *key);

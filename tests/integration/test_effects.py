@@ -123,7 +123,8 @@ def test_what_changes_nothing_sends_nothing(r, stream):
     stream.commands()
     for command, *rest in (("PGETALL",), ("PMGET", b"n", b"m"), ("TTL",), ("INFO",),
                            ("PSET", b"n", b"x", b"NX"), ("PSET", b"m", b"x", b"XX"),
-                           ("TOUCH", "MINAGE", 60)):
+                           ("PSET", b"n", b"x", b"IFEQ", b"y"), ("PDEL", b"n", b"IFEQ", b"y"),
+                           ("PDEL", b"m", b"IFEQ", b"y"), ("PTTL", b"n"), ("TOUCH", "MINAGE", 60)):
         sg(r, command, token, *rest)
     sg(r, "ROTATE", alias, "GRACE", 100)
     sg(r, "START", 0, "PAYLOADS", 1, b"n", b"d")

@@ -17,6 +17,8 @@ def forged(token=TOKEN):
     yield ("SGREPLAY.START", token, now + 10**6, 1000)
     yield ("SGREPLAY.START", token, 0, 1000, now, 0, b"n", b"d")
     yield ("SGREPLAY.PSET", token, b"n", b"d")
+    yield ("SGREPLAY.PSETEX", token, now + 10**6, b"n", b"d")
+    yield ("SGREPLAY.SWEPT", token, now + 10**6, 5, b"SGREPLAY.PSET", token, b"n", b"d")
     yield ("SGREPLAY.PDEL", token, b"n")
     yield ("SGREPLAY.EXPIRE", token, now + 10**6, 1000)
     yield ("SGREPLAY.TOUCH", token, now + 10**6)
