@@ -232,6 +232,8 @@ static const struct command {
     {REPLAY_TOUCH, replay_touch, "write fast", INTERNAL("replicates TOUCH.", REPLAYS(1))},
     {REPLAY_ROTATE, replay_rotate, "write fast", INTERNAL("replicates ROTATE.", REPLAYS(2))},
     {REPLAY_END, replay_end, "write fast", INTERNAL("replicates END and EXPIRE 0.", REPLAYS(ALL))},
+    {REPLAY_LOAD, replay_load, "write fast",
+     INTERNAL("restores a session from an AOF.", REPLAYS(1))},
     {REPLAY_ALIAS, replay_alias, "write fast",
      INTERNAL("restores a rotated token from an AOF.", REPLAYS(1))},
     {REPLAY_OSTART, replay_ostart, "write fast", INTERNAL("replicates OSTART.", REPLAYS(2))},
