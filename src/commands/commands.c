@@ -247,6 +247,8 @@ static const struct command {
     {REPLAY_SWEPT, replay_swept, "write fast",
      INTERNAL("replicates what removes payloads that are over, too.", REPLAYS(1))},
     {REPLAY_END, replay_end, "write fast", INTERNAL("replicates END and EXPIRE 0.", REPLAYS(ALL))},
+    {REPLAY_LOAD, replay_load, "write fast",
+     INTERNAL("restores a session from an AOF.", REPLAYS(1))},
     {REPLAY_ALIAS, replay_alias, "write fast",
      INTERNAL("restores a rotated token from an AOF.", REPLAYS(1))},
     {REPLAY_OSTART, replay_ostart, "write fast", INTERNAL("replicates OSTART.", REPLAYS(2))},

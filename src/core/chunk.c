@@ -6,7 +6,6 @@
 #include "memory.h"
 
 #define IS_OWNED (UINT32_C(1) << 25) /* above SESSION_PAYLOADS_MAX */
-#define HEAD_MAX (5 * NUMBER_MAX + SESSION_OWNER_MAX)
 
 _Static_assert(SESSION_PAYLOADS_MAX < IS_OWNED, "the mark of an owner is no number of payloads");
 
@@ -51,7 +50,7 @@ static size_t pack_entries(const struct session *session, struct session_cursor 
 
 size_t chunk_pack_first(const struct session *session, struct session_cursor *cursor,
                         uint8_t **buffer, size_t *capacity) {
-    size_t all = HEAD_MAX + session_entry_bytes(session);
+    size_t all = CHUNK_HEAD_MAX + session_entry_bytes(session);
     reserve_bytes(buffer, capacity, 0, all < CHUNK_BYTES ? all : CHUNK_BYTES);
     uint8_t *at = *buffer;
     at = number_write(at, (uint64_t)session->times.created_ms);

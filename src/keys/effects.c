@@ -6,6 +6,9 @@
  */
 #include "effects.h"
 
+#include "chunk.h"
+#include "memory.h"
+
 #define CREATED(times) ((long long)(times)->created_ms)
 #define DEADLINE(times) ((long long)(times)->deadline_ms)
 #define TTL(times) ((long long)(times)->ttl)
@@ -148,39 +151,46 @@ void effects_oend(RedisModuleCtx *ctx, struct effects_list list, RedisModuleStri
                                         ended.len, dead.at, dead.len));
 }
 
-/* The first command of a session that is rewritten: it with its first payload, if it has one. */
-static void rewrite_start(RedisModuleIO *aof, RedisModuleString *token,
-                          const struct session *session, const struct payload *first) {
-    const struct session_times *times = &session->times;
-    if (session->owner_len > 0)
-        RedisModule_EmitAOF(aof, REPLAY_OSTART, "sblllllll", token, session->owner,
-                            (size_t)session->owner_len, 0LL, TTL(times), CREATED(times),
-                            DEADLINE(times), 0LL, 0LL, 0LL);
-    else if (!first)
-        RedisModule_EmitAOF(aof, REPLAY_START, "sllll", token, 0LL, TTL(times), CREATED(times),
-                            DEADLINE(times));
-    else
-        RedisModule_EmitAOF(aof, REPLAY_START, "sllllbb", token, 0LL, TTL(times), CREATED(times),
-                            DEADLINE(times), first->name, first->name_len, first->data,
-                            first->data_len);
+/* What is left of a walk over a session that is large, as strings for the caller to free. */
+static struct strings pack_rest(RedisModuleCtx *ctx, const struct session *session,
+                                struct session_cursor *cursor) {
+    struct strings chunks = {NULL, 0};
+    uint8_t *buffer = NULL;
+    size_t capacity = 0, len;
+    while ((len = chunk_pack(session, cursor, &buffer, &capacity)) > 0) {
+        chunks.at = memory.realloc(chunks.at, (chunks.len + 1) * sizeof *chunks.at);
+        chunks.at[chunks.len++] = RedisModule_CreateString(ctx, (const char *)buffer, len);
+    }
+    memory.free(buffer);
+    return chunks;
 }
 
-/* A payload of a session that is rewritten. */
-static void rewrite_payload(RedisModuleIO *aof, RedisModuleString *token,
-                            const struct payload *payload) {
-    if (payload->ends_at)
-        RedisModule_EmitAOF(aof, REPLAY_PSETEX, "slbb", token, (long long)payload->ends_at,
-                            payload->name, payload->name_len, payload->data, payload->data_len);
-    else
-        RedisModule_EmitAOF(aof, REPLAY_PSET, "sbb", token, payload->name, payload->name_len,
-                            payload->data, payload->data_len);
-}
-
-void effects_rewrite(RedisModuleIO *aof, RedisModuleString *token, const struct session *session) {
+static void rewrite_large(RedisModuleIO *aof, RedisModuleString *token,
+                          const struct session *session) {
+    RedisModuleCtx *ctx = RedisModule_GetContextFromIO(aof);
     struct session_cursor cursor = {0};
-    struct payload payload;
-    rewrite_start(aof, token, session, NULL);
-    while (session_next(session, &cursor, &payload)) rewrite_payload(aof, token, &payload);
+    uint8_t *first = NULL;
+    size_t capacity = 0;
+    size_t len = chunk_pack_first(session, &cursor, &first, &capacity);
+    struct strings more = pack_rest(ctx, session, &cursor);
+    RedisModule_EmitAOF(aof, REPLAY_LOAD, "sbv", token, (const char *)first, len, more.at,
+                        more.len);
+    for (size_t i = 0; i < more.len; i++) RedisModule_FreeString(ctx, more.at[i]);
+    memory.free(more.at);
+    memory.free(first);
+}
+
+/* Nearly all sessions are packed, and need no block of their own to be written from. */
+void effects_rewrite(RedisModuleIO *aof, RedisModuleString *token, const struct session *session) {
+    uint8_t small[CHUNK_HEAD_MAX + PACKED_BYTES], *chunk = small;
+    if (CHUNK_HEAD_MAX + session_entry_bytes(session) > sizeof small) {
+        rewrite_large(aof, token, session);
+        return;
+    }
+    struct session_cursor cursor = {0};
+    size_t capacity = sizeof small;
+    size_t len = chunk_pack_first(session, &cursor, &chunk, &capacity);
+    RedisModule_EmitAOF(aof, REPLAY_LOAD, "sb", token, (const char *)chunk, len);
 }
 
 void effects_rewrite_owner(RedisModuleIO *aof, RedisModuleString *owner,

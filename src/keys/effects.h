@@ -13,7 +13,8 @@
  *     ROTATE             SGREPLAY.ROTATE <token> <successor> <expire_at> <deadline> <ttl>
  *                            <alias_expire_at> [<alias> ...]
  *     EXPIRE 0, END      SGREPLAY.END <token> [<token> ...]
- *     a rewritten AOF    SGREPLAY.ALIAS <token> <successor>
+ *     a rewritten AOF    SGREPLAY.LOAD <token> <chunk> [<chunk> ...]
+ *                        SGREPLAY.ALIAS <token> <successor>
  *
  *     removed before     SGREPLAY.SWEPT <token> <now> <count> <effect> <token> ...
  *
@@ -42,6 +43,13 @@
  * The <dead> only leave it: whatever is under their names now is not the owner's. The <kept> is put
  * back into it, where that is not empty. A list without tokens is deleted.
  *
+ * The <chunk>s are those that an RDB file would hold of the session, chunk.h has their bytes. One
+ * command has them all, and the first says how many payloads there are: so a session is loaded
+ * whole, at once, or not at all. Chunks that are damaged, or not all there, leave no session, and a
+ * warning in the log: half a session is worse than none, and so is the one that it was to replace.
+ * In several commands the half would have to be kept under the token meanwhile, where nobody could
+ * tell that the last one was lost: the chunks of two sessions, and other effects, may come in turns.
+ *
  * Effects are absolute, carry no sign key, and are sent after the change was made. A call sends
  * one: the server wraps two in MULTI and EXEC, and then refuses them where it would not refuse one.
  * All are commands of our own: the server's can be renamed away in its configuration, and an effect
@@ -63,6 +71,7 @@
 #define REPLAY_TOUCH "SGREPLAY.TOUCH"
 #define REPLAY_ROTATE "SGREPLAY.ROTATE"
 #define REPLAY_END "SGREPLAY.END"
+#define REPLAY_LOAD "SGREPLAY.LOAD"
 #define REPLAY_ALIAS "SGREPLAY.ALIAS"
 #define REPLAY_SWEPT "SGREPLAY.SWEPT"
 #define REPLAY_OSTART "SGREPLAY.OSTART"

@@ -177,7 +177,6 @@ static void remove_all(RedisModuleCtx *ctx, RedisModuleString **names, int names
     }
 }
 
-/* A rewritten AOF has no time of expiry here, and the list by itself. */
 int replay_ostart(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     bool fits = argc >= 10 && number_of(argv[8]) <= argc - 10 &&
                 number_of(argv[9]) <= argc - 10 - number_of(argv[8]);
@@ -189,12 +188,10 @@ int replay_ostart(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct session *session = type_create(key, times, label_of(argv[2]));
     put_all(session, argv + 10 + leavers, argc - 10 - leavers, 0);
     type_expire_at(key, number_of(argv[3]));
-    if (number_of(argv[7]) > 0) {
-        RedisModuleKey *list = open_key(ctx, argv[2]);
-        take_from_list(list_under(list), argv + 10, leavers);
-        RedisModule_CloseKey(list);
-        put_into_list(ctx, argv[2], NULL, argv[1], number_of(argv[7]));
-    }
+    RedisModuleKey *list = open_key(ctx, argv[2]);
+    take_from_list(list_under(list), argv + 10, leavers);
+    RedisModule_CloseKey(list);
+    put_into_list(ctx, argv[2], NULL, argv[1], number_of(argv[7]));
     return reply_done_with(ctx, key, argv, 0, 0);
 }
 
@@ -321,6 +318,17 @@ int replay_orotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     move_replayed(ctx, argv, argc, argv + 4, 9);
     put_into_list(ctx, argv[3], argv[1], argv[2], number_of(argv[8]));
     return reply_done(ctx);
+}
+
+int replay_load(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (was_refused(ctx, argc >= 3)) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    if (!type_load(key, argv + 2, argc - 2)) {
+        RedisModule_Log(ctx, "warning",
+                        "a session of a rewritten AOF is damaged or cut short, and is left out");
+        type_remove(key);
+    }
+    return reply_done_with(ctx, key, argv, 0, 0);
 }
 
 int replay_alias(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {

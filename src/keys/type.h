@@ -20,6 +20,11 @@ struct session *type_session(RedisModuleKey *key);
 #define TYPE_NOBODY ((struct bytes){NULL, 0})
 struct session *type_create(RedisModuleKey *key, struct session_times times, struct bytes owner);
 
+/* The same with the session that these chunks (chunk.h) make up, at least one. False, and nothing
+ * changed: they are damaged, or not all there. */
+__attribute__((warn_unused_result)) bool type_load(RedisModuleKey *key, RedisModuleString **chunks,
+                                                   int chunks_len);
+
 /* Moves the session of key `from` into the empty key `to`, both opened for writing. `from` keeps an
  * empty session, for the caller to remove or replace. */
 void type_move(RedisModuleKey *from, RedisModuleKey *to);

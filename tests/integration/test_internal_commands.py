@@ -31,6 +31,7 @@ def forged(token=TOKEN):
     yield ("SGREPLAY.OWNER", token, other)
     yield ("SESSIONGATE.PROBEREAD", token)
     yield ("SGREPLAY.ROTATE", token, other, now + 10**6, 0, 1000, now + 10**6)
+    yield ("SGREPLAY.LOAD", token, b"\0\0\0\1\1\1nd")
     yield ("SGREPLAY.ALIAS", token, other)
     yield ("SESSIONGATE.PROBE", token)
 

@@ -30,6 +30,7 @@ def forged(token, successor):
     yield "SGREPLAY.OROTATE", token, successor, b"owner", later, 0, 60, 0, later, token
     yield "SGREPLAY.OEND", b"owner", 0, token, 1, successor, token
     yield "SGREPLAY.OWNER", token, successor
+    yield "SGREPLAY.LOAD", token, b"\1\0\x3c\2\1\1nd", b"\1\1md"
     yield "SGREPLAY.ALIAS", token, successor
     yield "SESSIONGATE.PROBE", token
 
