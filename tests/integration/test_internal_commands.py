@@ -134,7 +134,7 @@ def test_a_server_that_loads_its_data_refuses_them(make_server):
     slow_to_load(server)
     server.client().save()
     server.stop()
-    server.config["key_load_delay"] = 5000
+    server.config["key_load_delay"] = 10_000
     server.start(wait=False)
     wait_for(lambda: ask(server, "persistence", "loading") == "1", 10, "the server loads")
     with server.wire() as wire:
