@@ -161,17 +161,7 @@ long long call_now(struct call *call) {
     return call->now_ms;
 }
 
-bool call_find(struct call *call, struct bytes name, struct payload *payload) {
-    if (!session_get(call->session, name.at, name.len, payload)) return false;
-    return !payload->ends_at || !payload_is_over(payload, call_now(call));
-}
-
-struct effects_change call_effect(struct call *call) {
-    return (struct effects_change){call_token(call), call_aliases(call), call->sweep};
-}
-
-void call_sweep(struct call *call, size_t adds) {
-    if (!session_has_lives(call->session)) return;
+void call_sweep_lives(struct call *call, size_t adds) {
     uint32_t at_most = adds > CALL_SWEEP_MAX ? (uint32_t)adds : CALL_SWEEP_MAX;
     call->sweep.now_ms = call_now(call);
     call->sweep.payloads = session_sweep(call->session, call->sweep.now_ms, at_most);

@@ -73,7 +73,9 @@ static inline struct strings call_aliases(struct call *call) {
 }
 
 /* The change of its session, for an effect. */
-struct effects_change call_effect(struct call *call);
+static inline struct effects_change call_effect(struct call *call) {
+    return (struct effects_change){call_token(call), call_aliases(call), call->sweep};
+}
 
 /* The modes to open a call with. */
 #define CALL_READ REDISMODULE_READ
@@ -117,8 +119,10 @@ bool call_check_number(struct call *call, RedisModuleString *arg, long long min,
 long long call_now(struct call *call);
 
 /* Finds the payload of that name, false when there is none or its time is over. */
-__attribute__((warn_unused_result)) bool call_find(struct call *call, struct bytes name,
-                                                   struct payload *payload);
+static inline bool call_find(struct call *call, struct bytes name, struct payload *payload) {
+    if (!session_get(call->session, name.at, name.len, payload)) return false;
+    return !payload->ends_at || !payload_is_over(payload, call_now(call));
+}
 
 /* Names and data by turns, argc strings in all. */
 bool call_check_payloads(struct call *call, RedisModuleString **argv, int argc);
@@ -132,7 +136,11 @@ __attribute__((warn_unused_result)) bool call_change(struct call *call);
 
 /* Removes payloads whose time is over, after call_change and before what the call itself changes;
  * `adds` is how many payloads it may add. What was found before is to be found anew. */
-void call_sweep(struct call *call, size_t adds);
+void call_sweep_lives(struct call *call, size_t adds);
+
+static inline void call_sweep(struct call *call, size_t adds) {
+    if (session_has_lives(call->session)) call_sweep_lives(call, adds);
+}
 
 /* To be called last, with the effect sent: WATCH, client-side caches and listeners hear of it,
  * those of the aliases too that the call came through. The listeners may be other modules that

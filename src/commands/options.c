@@ -125,9 +125,8 @@ static bool read_one(struct call *call, struct rest *rest, unsigned known,
     return call_error(call, ERROR_SYNTAX);
 }
 
-bool options_check(struct call *call, RedisModuleString **argv, int argc, unsigned known,
-                   struct options *options) {
-    *options = (struct options){0};
+bool options_read(struct call *call, RedisModuleString **argv, int argc, unsigned known,
+                  struct options *options) {
     struct rest rest = {argv, argc};
     while (rest.argc > 0)
         if (!read_one(call, &rest, known, options)) return false;

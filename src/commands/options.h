@@ -40,8 +40,14 @@ struct options {
 };
 
 /* Takes all of argv, argc strings, as options out of the set `known`, and checks their values; the
- * error otherwise. */
-bool options_check(struct call *call, RedisModuleString **argv, int argc, unsigned known,
-                   struct options *options);
+ * error otherwise. Most calls have none. */
+bool options_read(struct call *call, RedisModuleString **argv, int argc, unsigned known,
+                  struct options *options);
+
+static inline bool options_check(struct call *call, RedisModuleString **argv, int argc,
+                                 unsigned known, struct options *options) {
+    *options = (struct options){0};
+    return argc == 0 || options_read(call, argv, argc, known, options);
+}
 
 #endif

@@ -72,7 +72,7 @@ int cmd_pset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
                        &options) ||
         !call_requires_session(&call))
         return call_refuse(&call);
-    if (!condition_holds(&call, name, &options)) return reply_null(&call);
+    if (options.given && !condition_holds(&call, name, &options)) return reply_null(&call);
     if (!call_check_room(&call, argv + 3, 2)) return call_refuse(&call);
     return set_all(&call, argv + 3, 2, options.life_ms, "sessiongate.pset");
 }
@@ -165,7 +165,7 @@ int cmd_pdel(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         !options_check(&call, argv + 4, argc - 4, OPTION_IFEQ, &options) ||
         !call_requires_session(&call))
         return call_refuse(&call);
-    if (!condition_holds(&call, name, &options)) return reply_null(&call);
+    if (options.given && !condition_holds(&call, name, &options)) return reply_null(&call);
     if (!find_payload(&call, name, &payload) || !call_change(&call)) return call_refuse(&call);
     delete_named(&call, argv[3], "sessiongate.pdel");
     return call_ok(&call);

@@ -13,8 +13,8 @@
  * A length is a number of one to nine bytes, as few as can be: seven bits in each, the lowest
  * first, and 128 added to all but the last (unsigned LEB128 of DWARF 5, 7.6). A name is never
  * empty, so that a first byte of 0 is free to say that the payload ends: in unix ms, the lowest
- * byte first. An entry has no place of its own: those who hold one see to the bytes. All here is
- * inline, since each read of a payload passes through.
+ * byte first. An entry has no place of its own: those who hold one see to the bytes. Nearly all here
+ * is inline, since each read of a payload passes through.
  */
 #ifndef SESSIONGATE_ENTRY_H
 #define SESSIONGATE_ENTRY_H
@@ -58,7 +58,7 @@ static inline const uint8_t *number_read(const uint8_t *at, size_t *number) {
 
 /* The life that an entry begins with: when it ends, 0 for none. */
 static inline int64_t entry_ends_at(const uint8_t *entry) {
-    if (__builtin_expect(*entry != 0, 1)) return 0;
+    if (*entry != 0) return 0;
     int64_t ends_at = 0;
     for (unsigned i = 1; i < ENTRY_LIFE; i++) ends_at |= (int64_t)entry[i] << (8 * (i - 1));
     return ends_at;
@@ -71,7 +71,7 @@ static inline size_t entry_size(const struct payload *payload) {
 }
 
 static inline void entry_write(uint8_t *at, const struct payload *payload) {
-    if (payload->ends_at) {
+    if (__builtin_expect(payload->ends_at != 0, 0)) {
         *at++ = 0;
         for (unsigned i = 1; i < ENTRY_LIFE; i++)
             *at++ = (uint8_t)(payload->ends_at >> (8 * (i - 1)));
@@ -82,12 +82,24 @@ static inline void entry_write(uint8_t *at, const struct payload *payload) {
     memcpy(at + payload->name_len, payload->data, payload->data_len);
 }
 
+/* Reads an entry, one that begins with a life or with a name of 128 bytes or more, and any. */
+void entry_read_rare(const uint8_t *entry, struct payload *payload);
+
+static inline void entry_read(const uint8_t *entry, struct payload *payload) {
+    size_t name_len = *entry;
+    if (__builtin_expect(name_len - 1 > 126, 0)) {
+        entry_read_rare(entry, payload);
+        return;
+    }
+    payload->ends_at = 0;
+    payload->name_len = name_len;
+    payload->name = number_read(entry + 1, &payload->data_len);
+    payload->data = payload->name + name_len;
+}
+
 static inline struct payload entry_payload(const uint8_t *entry) {
     struct payload payload;
-    payload.ends_at = entry_ends_at(entry);
-    if (payload.ends_at) entry += ENTRY_LIFE;
-    payload.name = number_read(number_read(entry, &payload.name_len), &payload.data_len);
-    payload.data = payload.name + payload.name_len;
+    entry_read(entry, &payload);
     return payload;
 }
 

@@ -9,7 +9,7 @@ bool packed_find(const struct packed *packed, const void *name, size_t name_len,
                  struct payload *payload) {
     const uint8_t *block = packed->block;
     for (*at = 0; *at < packed->len; *at += entry_size_with(block + *at, payload)) {
-        *payload = entry_payload(block + *at);
+        entry_read(block + *at, payload);
         if (payload_is_named(payload, name, name_len)) return true;
     }
     return false;
@@ -24,14 +24,15 @@ static inline uint8_t *resize_entry(struct packed *packed, size_t at, size_t old
     if (size > old_size) packed->block = memory.realloc(packed->block, len);
     memmove(packed->block + at + size, packed->block + end, packed->len - end);
     if (size < old_size) packed->block = memory.realloc(packed->block, len);
-    packed->len = len & 0x3FFF;
+    packed->len = (uint16_t)len;
     return packed->block + at;
 }
 
-/* The counts after a change: how many came, or went. */
-static void count_payloads(struct packed *packed, int payloads, int lives) {
-    packed->payloads = (packed->payloads + (unsigned)payloads) & 31;
-    packed->lives = (packed->lives + (unsigned)lives) & 31;
+/* Whether any payload has a life, after one that had may have lost it. */
+__attribute__((cold)) static void find_lives(struct packed *packed) {
+    packed->has_lives = 0;
+    for (size_t at = 0; at < packed->len; at += entry_size_at(packed->block + at))
+        if (entry_ends_at(packed->block + at)) packed->has_lives = 1;
 }
 
 bool packed_put(struct packed *packed, size_t at, const struct payload *old,
@@ -40,20 +41,19 @@ bool packed_put(struct packed *packed, size_t at, const struct payload *old,
     size_t size = entry_size(payload);
     if (packed->payloads + !old > PACKED_PAYLOADS || packed->len - old_size + size > PACKED_BYTES)
         return false;
-    bool had_life = old && old->ends_at;
+    bool matters = payload->ends_at || (old && old->ends_at);
     entry_write(resize_entry(packed, at, old_size, size), payload);
-    count_payloads(packed, !old, (payload->ends_at != 0) - had_life);
+    if (!old) packed->payloads++;
+    if (matters) find_lives(packed);
     return true;
 }
 
 void packed_delete(struct packed *packed, size_t at) {
-    struct payload old = entry_payload(packed->block + at);
-    if (packed->payloads == 1) {
-        memory.free(packed->block);
-        *packed = (struct packed){0};
+    if (--packed->payloads > 0) {
+        resize_entry(packed, at, entry_size_at(packed->block + at), 0);
+        if (packed->has_lives) find_lives(packed);
         return;
     }
-    bool had_life = old.ends_at != 0;
-    resize_entry(packed, at, entry_size_with(packed->block + at, &old), 0);
-    count_payloads(packed, -1, -had_life);
+    memory.free(packed->block);
+    *packed = (struct packed){0};
 }

@@ -20,10 +20,10 @@
 
 /* All zeros: no payloads, and no block. Packed itself, to fill the session that it is part of. */
 struct __attribute__((packed)) packed {
-    unsigned payloads : 5;
-    unsigned lives : 5; /* payloads that have a life of their own */
-    unsigned len : 14;  /* of the block */
-    uint8_t *block;     /* NULL when empty */
+    uint8_t payloads : 7;
+    uint8_t has_lives : 1; /* whether any has a life of its own */
+    uint16_t len;          /* of the block */
+    uint8_t *block;        /* NULL when empty */
 };
 
 /* Finds where the payload of that name begins in the block, and what it is; the end, and false,

@@ -22,10 +22,6 @@ _Static_assert(offsetof(struct session, packed.block) % sizeof(void *) == 0,
 _Static_assert(offsetof(struct session, packed.block) == offsetof(struct session, spilled.table),
                "either block is found at one place");
 
-static bool is_packed(const struct session *session) {
-    return session->packed.payloads > 0 || !session->spilled.table;
-}
-
 struct session *session_create(void) {
     struct session *session = memory.alloc(sizeof *session);
     memset(session, 0, sizeof *session);
@@ -45,7 +41,7 @@ bool session_is_of(const struct session *session, const char *owner, size_t owne
 
 void session_free(struct session *session) {
     if (!session) return;
-    if (is_packed(session))
+    if (session_is_packed(session))
         memory.free(session->packed.block);
     else
         table_free(session->spilled.table);
@@ -63,11 +59,11 @@ struct session *session_copy(const struct session *session) {
 }
 
 uint32_t session_payloads(const struct session *session) {
-    return is_packed(session) ? session->packed.payloads : session->spilled.table->payloads;
+    return session_is_packed(session) ? session->packed.payloads : session->spilled.table->payloads;
 }
 
 size_t session_payload_bytes(const struct session *session) {
-    if (!is_packed(session)) return session->spilled.table->payload_bytes;
+    if (!session_is_packed(session)) return session->spilled.table->payload_bytes;
     size_t bytes = 0;
     struct session_cursor cursor = {0};
     struct payload payload;
@@ -78,8 +74,8 @@ size_t session_payload_bytes(const struct session *session) {
 bool session_get(const struct session *session, const void *name, size_t name_len,
                  struct payload *payload) {
     size_t at;
-    return is_packed(session) ? packed_find(&session->packed, name, name_len, &at, payload)
-                              : table_find(session->spilled.table, name, name_len, payload);
+    return session_is_packed(session) ? packed_find(&session->packed, name, name_len, &at, payload)
+                                      : table_find(session->spilled.table, name, name_len, payload);
 }
 
 /* Puts the payloads of the block into a table. */
@@ -103,7 +99,7 @@ static bool put_into_table(struct session *session, const struct payload *payloa
 }
 
 bool session_put(struct session *session, const struct payload *payload) {
-    if (is_packed(session)) {
+    if (session_is_packed(session)) {
         size_t at;
         struct payload old;
         bool is_new = !packed_find(&session->packed, payload->name, payload->name_len, &at, &old);
@@ -114,7 +110,7 @@ bool session_put(struct session *session, const struct payload *payload) {
 }
 
 bool session_delete(struct session *session, const void *name, size_t name_len) {
-    if (is_packed(session)) {
+    if (session_is_packed(session)) {
         size_t at;
         struct payload payload;
         if (!packed_find(&session->packed, name, name_len, &at, &payload)) return false;
@@ -125,10 +121,6 @@ bool session_delete(struct session *session, const void *name, size_t name_len) 
     bool was_there = table_delete(&table, name, name_len);
     session->spilled.table = table;
     return was_there;
-}
-
-bool session_has_lives(const struct session *session) {
-    return is_packed(session) ? session->packed.lives > 0 : session->spilled.table->lives != NULL;
 }
 
 /* The payloads of a block that are over: a few, so that it is walked through. */
@@ -146,8 +138,8 @@ static struct over packed_over(const struct session *session, int64_t now_ms, ui
 
 struct over session_over(const struct session *session, int64_t now_ms, uint32_t at_most) {
     if (!session_has_lives(session)) return (struct over){0};
-    return is_packed(session) ? packed_over(session, now_ms, at_most)
-                              : lives_over(session->spilled.table->lives, now_ms, at_most);
+    return session_is_packed(session) ? packed_over(session, now_ms, at_most)
+                                      : lives_over(session->spilled.table->lives, now_ms, at_most);
 }
 
 /* The payload that ends first, of a block where some have a life. */
@@ -162,8 +154,9 @@ static struct payload packed_first(const struct session *session) {
 }
 
 static struct payload first_to_end(const struct session *session) {
-    return is_packed(session) ? packed_first(session)
-                              : entry_payload(lives_first(session->spilled.table->lives)->entry);
+    return session_is_packed(session)
+               ? packed_first(session)
+               : entry_payload(lives_first(session->spilled.table->lives)->entry);
 }
 
 uint32_t session_sweep(struct session *session, int64_t now_ms, uint32_t at_most) {
@@ -177,7 +170,7 @@ uint32_t session_sweep(struct session *session, int64_t now_ms, uint32_t at_most
 }
 
 const uint8_t *session_next_entry(const struct session *session, struct session_cursor *cursor) {
-    if (!is_packed(session))
+    if (!session_is_packed(session))
         return table_next(session->spilled.table, &cursor->place, &cursor->node);
     if (cursor->place == session->packed.len) return NULL;
     const uint8_t *entry = session->packed.block + cursor->place;
@@ -193,18 +186,19 @@ bool session_next(const struct session *session, struct session_cursor *cursor,
 }
 
 size_t session_entry_bytes(const struct session *session) {
-    return is_packed(session) ? session->packed.len : session->spilled.table->entry_bytes;
+    return session_is_packed(session) ? session->packed.len : session->spilled.table->entry_bytes;
 }
 
 size_t session_memory(const struct session *session) {
     return sizeof *session + session->owner_len +
-           (is_packed(session) ? session->packed.len : table_memory(session->spilled.table));
+           (session_is_packed(session) ? session->packed.len
+                                       : table_memory(session->spilled.table));
 }
 
 struct session *session_move_self(struct session *session, memory_mover move, void *context) {
     struct session *moved = move(context, session);
     if (moved) session = moved;
-    if (!is_packed(session)) {
+    if (!session_is_packed(session)) {
         session->spilled.table = table_move_self(session->spilled.table, move, context);
     } else if (session->packed.block) {
         uint8_t *block = move(context, session->packed.block);
@@ -214,7 +208,7 @@ struct session *session_move_self(struct session *session, memory_mover move, vo
 }
 
 uint32_t session_buckets(const struct session *session) {
-    return is_packed(session) ? 0 : session->spilled.table->buckets;
+    return session_is_packed(session) ? 0 : session->spilled.table->buckets;
 }
 
 void session_move_bucket(struct session *session, uint32_t bucket, memory_mover move,

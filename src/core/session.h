@@ -87,8 +87,16 @@ bool session_put(struct session *session, const struct payload *payload);
 /* Deletes the payload of that name; false when there is none. */
 bool session_delete(struct session *session, const void *name, size_t name_len);
 
+/* Whether the payloads are in one block, and not in a table. */
+static inline bool session_is_packed(const struct session *session) {
+    return session->packed.payloads > 0 || !session->spilled.table;
+}
+
 /* Whether any payload has a life of its own. */
-bool session_has_lives(const struct session *session);
+static inline bool session_has_lives(const struct session *session) {
+    return session_is_packed(session) ? session->packed.has_lives
+                                      : session->spilled.table->lives != NULL;
+}
 
 /* How many payloads are over at an instant, counted up to a number, and their bytes: O(their
  * number), whatever else the session has. */

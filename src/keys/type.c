@@ -46,13 +46,6 @@ struct session *type_create(RedisModuleKey *key, struct session_times times, str
     return session;
 }
 
-void type_put(struct session *session, const RedisModuleString *name, const RedisModuleString *data,
-              int64_t ends_at) {
-    struct bytes n = server_bytes(name), d = server_bytes(data);
-    struct payload payload = {(const uint8_t *)n.at, (const uint8_t *)d.at, n.len, d.len, ends_at};
-    session_put(session, &payload);
-}
-
 void type_move(RedisModuleKey *from, RedisModuleKey *to) {
     void *session = NULL;
     if (RedisModule_ModuleTypeReplaceValue)

@@ -30,8 +30,12 @@ __attribute__((warn_unused_result)) bool type_load(RedisModuleKey *key, RedisMod
 void type_move(RedisModuleKey *from, RedisModuleKey *to);
 
 /* Sets a payload of a session, from strings as a call has them; ends_at as in struct payload. */
-void type_put(struct session *session, const RedisModuleString *name, const RedisModuleString *data,
-              int64_t ends_at);
+static inline void type_put(struct session *session, const RedisModuleString *name,
+                            const RedisModuleString *data, int64_t ends_at) {
+    struct bytes n = server_bytes(name), d = server_bytes(data);
+    struct payload payload = {(const uint8_t *)n.at, (const uint8_t *)d.at, n.len, d.len, ends_at};
+    session_put(session, &payload);
+}
 
 /* When a key expires, in unix ms; TYPE_NO_EXPIRY when it does not. */
 #define TYPE_NO_EXPIRY 0LL
