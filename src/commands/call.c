@@ -168,9 +168,8 @@ void call_sweep_lives(struct call *call, size_t adds) {
 }
 
 /* A name that is given twice may count twice: only a session that is nearly full notices. */
-bool call_check_room(struct call *call, RedisModuleString **payloads, int payloads_len) {
+bool call_check_full(struct call *call, RedisModuleString **payloads, int payloads_len) {
     long long had = call->session ? session_payloads(call->session) : 0, adds = payloads_len / 2;
-    if (had + adds <= config.max_payloads) return true;
     if (call->session) { /* what is over does not count, and makes room */
         uint32_t excess = (uint32_t)(had + adds - config.max_payloads);
         had -= session_over(call->session, call_now(call), excess).payloads;

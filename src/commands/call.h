@@ -28,6 +28,7 @@
 #ifndef SESSIONGATE_CALL_H
 #define SESSIONGATE_CALL_H
 
+#include "config.h"
 #include "effects.h"
 #include "error.h"
 #include "server.h"
@@ -127,8 +128,16 @@ static inline bool call_find(struct call *call, struct bytes name, struct payloa
 /* Names and data by turns, argc strings in all. */
 bool call_check_payloads(struct call *call, RedisModuleString **argv, int argc);
 
-/* Whether the session has room for those payloads too. */
-bool call_check_room(struct call *call, RedisModuleString **payloads, int payloads_len);
+/* Whether the session has room for those payloads too. Only one that is nearly full has to be looked
+ * at. */
+bool call_check_full(struct call *call, RedisModuleString **payloads, int payloads_len);
+
+static inline bool call_check_room(struct call *call, RedisModuleString **payloads,
+                                   int payloads_len) {
+    long long had = call->session ? session_payloads(call->session) : 0;
+    return had + payloads_len / 2 <= config.max_payloads ||
+           call_check_full(call, payloads, payloads_len);
+}
 
 /* To be called right before the change of a session, or before one is made. False: it expired in
  * this very moment (only where the key has to be opened anew); call->error says so. */

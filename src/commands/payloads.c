@@ -13,7 +13,7 @@ static void reply_data(RedisModuleCtx *ctx, const struct payload *payload) {
 }
 
 /* Finds the payload of that name, or notes the error. */
-static bool find_payload(struct call *call, struct bytes name, struct payload *payload) {
+static inline bool find_payload(struct call *call, struct bytes name, struct payload *payload) {
     return call_find(call, name, payload) || call_error(call, ERROR_NO_PAYLOAD);
 }
 

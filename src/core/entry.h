@@ -35,9 +35,10 @@ struct payload {
 
 #define NUMBER_MAX 9 /* bytes, of a number below 2^63 */
 
-/* How many bytes a number takes. */
+/* How many bytes a number takes: most are lengths that take one. */
 static inline size_t number_size(uint64_t value) {
-    return (size_t)(64 - __builtin_clzll(value | 1) + 6) / 7;
+    if (value < 128) return 1;
+    return (size_t)(64 - __builtin_clzll(value) + 6) / 7;
 }
 
 /* Writes a number, and returns where it ends. */
