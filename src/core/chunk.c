@@ -16,6 +16,11 @@ struct rest {
 };
 
 static bool read_number(struct rest *rest, uint64_t min, uint64_t max, uint64_t *number) {
+    if (rest->len > 0 && *rest->at < 128) { /* most are lengths of one byte */
+        *number = *rest->at++;
+        rest->len--;
+        return *number >= min && *number <= max;
+    }
     uint64_t value = 0;
     for (unsigned i = 0; i < NUMBER_MAX && rest->len > 0; i++) {
         uint8_t byte = *rest->at++;
