@@ -85,7 +85,7 @@ def as_text(finding):
 
 def bar_cells(bar):
     def number(value):
-        return f"{value:.0f}{bar.unit}" if bar.unit else f"{value:.2f}"
+        return f"{value:,.0f}{bar.unit}" if bar.unit else f"{value:.2f}"
     sign = "≥" if bar.at_least else "≤"
     value = number(bar.value)
     if bar.steadier is not None:

@@ -1,12 +1,11 @@
-"""What a command costs the server beside its rate: instructions, memory, pause, refused."""
+"""What a command costs the server beside its rate: instructions, memory, refused."""
 
-import statistics
 import time
 
 import measure
 from findings import Bar, Plot, Skip, Table
-from measure import PIPELINED, SINGLE, Mode, Settings, compare, load
-from server import CallgrindServer, PerfServer, Server, perf_refusal, wait_for
+from measure import PIPELINED, Mode, Settings, compare, load
+from server import CallgrindServer, PerfServer, Server, perf_refusal
 
 from experiments.common import (NAME, SIGN_KEY, TTL, hashes, hot, modes, shown, started,
                                 text_of, thousands)
@@ -135,61 +134,6 @@ def memory(scratch):
                 "cannot be empty.")
     yield Plot("memory", "Memory of a session, payloads of 100 bytes", "", "bytes", lines)
     yield from bars
-
-
-def pause(scratch):
-    """The longest pause
-
-    While the server carries out one command, nobody else is served. How long does it take, by the
-    server's own clock, to end a session of 100,000 payloads, and what is the longest single PSET on
-    the way there? The maximum of the server's histogram (INFO latencystats, two digits) over some
-    rounds.
-    """
-    count = 10_000 if Settings.quick else 100_000
-    rounds = 3 if Settings.quick else 5
-    data = text_of(100)
-    names = scratch / "names"
-    names.write_text("".join(f"payload:{index:012}\n" for index in range(count)))
-    with Server(latency_tracking_info_percentiles="50 100") as server:
-        def longest(command):
-            section = server.client.info("latencystats")
-            return next(found["p100"] for name, found in section.items()
-                        if name.lower() == f"latency_percentiles_usec_{command.lower()}")
-
-        commands = {}
-        for number in range(rounds):
-            for ending in (["SESSIONGATE.END", SIGN_KEY], ["SESSIONGATE.EXPIRE", SIGN_KEY],
-                           ["UNLINK"], ["DEL"]):
-                measure.log.progress(f"pause: {ending[0]} of {count:,} payloads")
-                token, table, _ = hot(server, data)
-                ours = ending[0].startswith("SESSIONGATE")
-                fill = (["SESSIONGATE.PSET", SIGN_KEY, token, "__key__", data] if ours
-                        else ["HSET", table, "__key__", data])
-                server.call("CONFIG", "RESETSTAT")
-                load(server, SINGLE if ours else PIPELINED, fill, names)(count)
-                commands.setdefault(f"{fill[0]}, the longest of {count:,}", []).append(
-                    longest(fill[0]))
-                if ours and server.has_command("SESSIONGATE.PGETALL"):
-                    server.call("SESSIONGATE.PGETALL", SIGN_KEY, token)
-                    commands.setdefault("SESSIONGATE.PGETALL", []).append(
-                        longest("SESSIONGATE.PGETALL"))
-                elif not ours:
-                    server.call("HGETALL", table)
-                    commands.setdefault("HGETALL", []).append(longest("HGETALL"))
-                arguments = [token if ours else table] + (["0"] if "EXPIRE" in ending[0] else [])
-                server.call(*ending, *arguments)
-                commands.setdefault(f"{ending[0]}{' to 0' if 'EXPIRE' in ending[0] else ''}",
-                                    []).append(longest(ending[0]))
-                wait_for(lambda: not server.client.info("memory")["lazyfree_pending_objects"],
-                         "memory freed in the background")
-    rows = []
-    for what, values in commands.items():
-        for number, value in enumerate(values):
-            measure.log.figure(what, "µs", value, number)
-        rows.append([what.replace("SESSIONGATE.", ""), f"{statistics.median(values):,.0f}",
-                     f"{max(values):,.0f}"])
-    yield Table(f"How long one command holds the server, {count:,} payloads of 100 bytes",
-                ["", "median, µs", "most, µs"], rows)
 
 
 def refused(scratch):

@@ -1,17 +1,13 @@
-"""How it grows: sessions, growth, bulk."""
+"""How commands fare with many sessions, and with many payloads: sessions, growth."""
 
-import re
 import shutil
-import statistics
-import time
 
 import measure
 from findings import Bar, Plot, Table
 from measure import PIPELINED, Settings, benchmark, compare, load
-from server import CLIENT_CORE, Server, wait_for
+from server import Server
 
-from experiments.common import (HEADER, NAME, SIGN_KEY, TTL, hashes, hot, row, shown, started,
-                                text_of)
+from experiments.common import HEADER, NAME, SIGN_KEY, TTL, hashes, hot, row, started, text_of
 
 
 def sessions(scratch):
@@ -120,109 +116,3 @@ def growth(scratch):
     yield Table("Speed by number of payloads in the session", HEADER, rows)
     yield Plot("growth", "The server's time for a command by the number of payloads",
                "payloads, or fields", "µs of CPU", costs, log_x=True)
-
-
-def bulk(scratch):
-    """Saving, loading, full synchronisation
-
-    A million sessions with one payload of 100 bytes and a TTL, against a million hashes with the
-    same, each in a server of its own. The AOF is rewritten as commands (aof-use-rdb-preamble no); a
-    full synchronisation lasts from REPLICAOF until the replica's link is up, with the replica on
-    the clients' core.
-    """
-    number = 100_000 if Settings.quick else 1_000_000
-    rounds = 1 if Settings.quick else 3
-    rounds_of = {} if Settings.quick else {"RDB save": 9, "RDB load": 9}  # they vary by a tenth
-    data = text_of(100)
-    tokens = scratch / "tokens"
-    times, cpu, sizes = {}, {}, {}  # {what: {which: [seconds, ...]}}, and {(file, which): bytes}
-    config = {"aof_use_rdb_preamble": "no", "auto_aof_rewrite_percentage": 0}
-
-    with Server(**config) as ours, Server(**config) as theirs:
-        servers = {"sessions": ours, "hashes": theirs}
-        measure.log.progress(f"bulk: making {number:,} sessions and hashes")
-        started(ours, number, tokens, payloads=1, data=data)
-        hashes(theirs, number, tokens, 0, data=data)
-
-        def each(what, act):
-            for number_of_round in range(rounds_of.get(what, rounds)):
-                for which, server in list(servers.items())[::-1 if number_of_round % 2 else 1]:
-                    measure.log.progress(f"bulk: {what}, {which}")
-                    for kind, seconds in zip((times, cpu), act(server)):
-                        kind.setdefault(what, {}).setdefault(which, []).append(seconds)
-                        label = f"{which}, s" + (" of CPU" if kind is cpu else "")
-                        measure.log.figure(what, label, f"{seconds:.3f}", number_of_round)
-
-        # Each of these returns seconds, and seconds of CPU where one thread does it all.
-
-        def save(server):
-            before = server.cpu_ns()[0]
-            seconds = timed(lambda: server.call("SAVE"))
-            return seconds, (server.cpu_ns()[0] - before) / 1e9
-
-        def reload(server):
-            server.stop()
-            server.start()
-            ran = server.cpu_ns()[0] / 1e9
-            if server.client.dbsize() != number:
-                raise RuntimeError(f"of {number} keys {server.client.dbsize()} were loaded")
-            logged = re.findall(r"DB loaded from [a-z -]+: ([\d.]+) seconds", server.log())
-            return float(logged[-1]), ran
-
-        def synchronise(server):
-            with Server(core=CLIENT_CORE) as replica:
-                return (timed(lambda: replica.follow(server)),)
-
-        def rewrite(server):
-            def act():
-                server.call("BGREWRITEAOF")
-                wait_for(lambda: not server.client.info("persistence")["aof_rewrite_in_progress"],
-                         "the AOF rewritten")
-            return (timed(act),)
-
-        each("RDB save", save)
-        for which, server in servers.items():
-            sizes["RDB", which] = (server.directory / "dump.rdb").stat().st_size
-        each("RDB load", reload)
-        each("full synchronisation", synchronise)
-        for server in servers.values():
-            server.config["appendonly"] = "yes"
-            server.call("CONFIG", "SET", "appendonly", "yes")
-            wait_for(lambda: not server.client.info("persistence")["aof_rewrite_in_progress"]
-                     and not server.client.info("persistence")["aof_rewrite_scheduled"],
-                     "the AOF made")
-        each("AOF rewrite", rewrite)
-        for which, server in servers.items():
-            sizes["AOF", which] = max(path.stat().st_size for path in
-                                      (server.directory / "appendonlydir").glob("*.base.aof"))
-        each("AOF load", reload)
-    rows, lines = [], {"sessions": ([], []), "hashes": ([], [])}
-    for what, found in times.items():
-        medians = {which: statistics.median(values) for which, values in found.items()}
-        rows.append([what, *(f"{value:.2f} s" for value in medians.values()),
-                     shown(paired(found)), shown(paired(cpu[what])) if what in cpu else "-"])
-        for which, value in medians.items():
-            lines[which][0].append(what)
-            lines[which][1].append(value)
-    for kind in ("RDB", "AOF"):
-        mine, other = sizes[kind, "sessions"], sizes[kind, "hashes"]
-        rows.append([f"{kind} file", f"{mine / 1e6:.0f} MB", f"{other / 1e6:.0f} MB",
-                     f"{other / mine:.2f}", "-"])
-    yield Table(f"Time for {number:,} sessions",
-                ["", "sessions", "hashes", "hashes / sessions", "of CPU time"], rows)
-    yield Plot("bulk", f"Time for {number:,} sessions, and for as many hashes", "", "seconds",
-               lines)
-    for what in ("RDB save", "RDB load"):
-        yield Bar(f"{what} of {number:,}, hashes / sessions", paired(times[what]).median, 1.00,
-                  steadier=paired(cpu[what]).median)
-
-
-def paired(found):
-    """The ratio of hashes to sessions, over rounds."""
-    return measure.ratio([b / a for a, b in zip(found["sessions"], found["hashes"])])
-
-
-def timed(act):
-    began = time.monotonic()
-    act()
-    return time.monotonic() - began
