@@ -1,88 +1,14 @@
-"""What a command costs the server beside its rate: instructions, memory, refused."""
+"""What sessions cost the server beside time: memory; and what forgers cost it: refused."""
 
 import time
 
 import measure
-from findings import Bar, Plot, Skip, Table
-from measure import PIPELINED, Mode, Settings, compare, load
-from server import CallgrindServer, PerfServer, Server, perf_refusal
+from findings import Bar, Plot, Table
+from measure import PIPELINED, Settings, compare, load
+from server import Server
 
-from experiments.common import (NAME, SIGN_KEY, TTL, hashes, hot, modes, shown, started,
-                                text_of, thousands)
-
-
-def instructions(scratch):
-    """Instructions
-
-    What the server executes for one command: steady where times are not. One client, pipelined,
-    each command on its own session with one payload of 100 bytes.
-    """
-    refusal = perf_refusal()
-    if refusal:
-        yield Skip("instructions by perf stat -e instructions -p", refusal)
-    counter = CallgrindServer if refusal else PerfServer
-    number = 100_000 if not refusal else 2_000 if Settings.quick else 4_000
-    data = text_of(100)
-    mode = Mode("pipelined", 1, 16)
-    rows = []
-    with counter() as server:
-        tokens = scratch / "tokens"
-
-        def count(command, fill=None):
-            measure.log.progress(f"instructions: {' '.join(map(str, command))[:30]}")
-            run = load(server, mode, command, keys=tokens)
-            if fill:
-                fill()
-            else:
-                run(number // 4)  # warm: the sign key's fingerprint, buffers
-            counted = server.counted(lambda: run(number)) / number
-            measure.log.figure(command[0], "instructions per command", f"{counted:.0f}")
-            return counted
-
-        def fill(name):
-            server.call("FLUSHALL")
-            if name == "sessions":
-                started(server, number, tokens, payloads=1, data=data)
-            elif name == "hashes":
-                started(server, number, tokens)
-                server.call("FLUSHALL")
-                hashes(server, number, tokens, 0, data=data)
-            elif name == "names":
-                started(server, number, tokens)
-                server.call("FLUSHALL")
-
-        fill("sessions")
-        counts = {"PING": count(["PING"])}
-        for name, command in {"PGET": ["SESSIONGATE.PGET", SIGN_KEY, "__key__", NAME],
-                              "PSET": ["SESSIONGATE.PSET", SIGN_KEY, "__key__", NAME, data],
-                              "EXPIRE (ours)": ["SESSIONGATE.EXPIRE", SIGN_KEY, "__key__", TTL]
-                              }.items():
-            counts[name] = count(command)
-        counts["END"] = count(["SESSIONGATE.END", SIGN_KEY, "__key__"], lambda: fill("sessions"))
-        counts["START"] = count(["SESSIONGATE.START", SIGN_KEY, TTL],
-                                lambda: server.call("FLUSHALL"))
-        fill("hashes")
-        for name, command in {"HGET": ["HGET", "__key__", NAME],
-                              "HSET": ["HSET", "__key__", NAME, data],
-                              "EXPIRE": ["EXPIRE", "__key__", TTL]}.items():
-            counts[name] = count(command)
-        counts["UNLINK"] = count(["UNLINK", "__key__"], lambda: fill("hashes"))
-        counts["SET EX"] = count(["SET", "__key__", "1", "EX", TTL], lambda: fill("names"))
-        counts["GET"] = count(["GET", "__key__"])
-    for ours, theirs in (("PGET", "HGET"), ("PGET", "GET"), ("PSET", "HSET"), ("START", "SET EX"),
-                         ("EXPIRE (ours)", "EXPIRE"), ("END", "UNLINK")):
-        rows.append([f"{ours} / {theirs}", thousands(counts[ours]), thousands(counts[theirs]),
-                     f"{counts[ours] - counts[theirs]:+,.0f}",
-                     f"{counts[theirs] / counts[ours]:.2f}"])
-    how = "Counted by perf: the kernel's part is included."
-    if refusal:
-        how = ("Counted by callgrind: what the server and its libraries do in user mode, without the "
-               "kernel, and with signatures (START makes one) as on a processor without SHA "
-               "instructions, which valgrind does not know.")
-    yield Table("Server instructions for a command (pipelined, 100 bytes)",
-                ["", "ours", "theirs", "difference", "theirs / ours"], rows,
-                f"{how} Over {number:,} commands each, on {number:,} keys. A PING, for comparison: "
-                f"{counts['PING']:,.0f}.")
+from experiments.common import (NAME, SIGN_KEY, TTL, hashes, hot, modes, shown, started, text_of,
+                                thousands)
 
 
 def memory(scratch):
