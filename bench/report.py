@@ -21,7 +21,7 @@ matplotlib.rcParams.update({"svg.hashsalt": "sessiongate", "svg.fonttype": "none
                             "axes.spines.top": False, "axes.spines.right": False})
 from matplotlib import pyplot  # noqa: E402, after the choice of what it draws on
 
-from findings import Bar, Plot, Skip, Table
+from findings import Answer, Bar, Plot, Skip, Table
 from measure import Settings
 from server import CLIENT_CORE, SERVER_CORE, TOP
 
@@ -78,6 +78,8 @@ def as_text(finding):
     if isinstance(finding, Bar):
         what, value, limit, goal, verdict = bar_cells(finding)
         return f"bar: {what}: {value}, {limit}{', goal ' + goal if goal else ''}: {verdict}"
+    if isinstance(finding, Answer):
+        return "\n".join(["", *textwrap.wrap(finding.text, 110), as_text(finding.table)])
     if isinstance(finding, Skip):
         return f"skipped: {finding.what}: {finding.why}"
     return ""  # plots are for the report
@@ -97,8 +99,12 @@ def bar_cells(bar):
 
 # For the README ----------------------------------------------------------------------------------
 
-INTRO = """\
+TITLE = """\
 # How fast SessionGate is
+"""
+
+METHOD = """\
+## How it was measured
 
 This page and its plots are written by `bench/run`; `bench/run --help` says how to repeat it.
 Every run of every load is in [results/figures.csv](results/figures.csv).
@@ -124,9 +130,9 @@ SHORTER = "- A quick run: fewer sessions and payloads than the text says; the ta
 def write(directory, facts, sections):
     """README.md and results/*.svg in that directory; sections are (heading and text, findings)."""
     findings = [finding for _, found in sections for finding in found]
-    lines = [INTRO.format(pairs=Settings.pairs, seconds=Settings.seconds, cores=os.cpu_count(),
-                          ending=facts.ending(), shorter=SHORTER if Settings.quick else "",
-                          **vars(facts))]
+    lines = [TITLE, *answers(findings), METHOD.format(
+        pairs=Settings.pairs, seconds=Settings.seconds, cores=os.cpu_count(),
+        ending=facts.ending(), shorter=SHORTER if Settings.quick else "", **vars(facts))]
     bars = [bar_cells(finding) for finding in findings if isinstance(finding, Bar)]
     if bars:
         lines += ["## Bars", "", *markdown(["", "measured", "bar", "goal", ""], bars), ""]
@@ -134,18 +140,38 @@ def write(directory, facts, sections):
     if skips:
         lines += ["## Left out", "", *(f"- {skip.what}: {skip.why}." for skip in skips), ""]
     for text, found in sections:
-        heading, _, rest = text.partition("\n")
-        lines += [f"## {heading}", ""]
-        rest = textwrap.dedent(rest).strip()
-        lines += [rest, ""] if rest else []
-        for finding in found:
-            if isinstance(finding, Plot):
-                draw(finding, directory / "results" / f"{finding.name}.svg")
-                lines += [f"![{finding.title}](results/{finding.name}.svg)", ""]
-            elif isinstance(finding, Table):
-                lines += [f"**{finding.title}**", "", *markdown(finding.header, finding.rows), ""]
-                lines += [finding.note, ""] if finding.note else []
+        lines += section(text, found)
+    for finding in findings:
+        plot = finding.plot if isinstance(finding, Answer) else finding
+        if isinstance(plot, Plot):
+            draw(plot, directory / "results" / f"{plot.name}.svg")
     (directory / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def answers(findings):
+    """What a reader sees first."""
+    for finding in findings:
+        if isinstance(finding, Answer):
+            yield from ["## Is it fast enough for me?", "", finding.text, ""]
+            yield from in_page(finding.table)
+            yield from in_page(finding.plot)
+
+
+def section(text, found):
+    heading, _, rest = text.partition("\n")
+    rest = textwrap.dedent(rest).strip()
+    yield from [f"## {heading}", ""]
+    yield from [rest, ""] if rest else []
+    for finding in found:
+        yield from in_page(finding)
+
+
+def in_page(finding):
+    if isinstance(finding, Plot):
+        yield from [f"![{finding.title}](results/{finding.name}.svg)", ""]
+    elif isinstance(finding, Table):
+        yield from [f"**{finding.title}**", "", *markdown(finding.header, finding.rows), ""]
+        yield from [finding.note, ""] if finding.note else []
 
 
 def markdown(header, rows):

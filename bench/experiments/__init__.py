@@ -13,7 +13,7 @@ import pathlib
 # Each experiment's file. They import what may not be installed yet, so this imports none of them.
 MODULES = {
     "core": "commands", "instructions": "instructions", "memory": "costs", "payloads": "commands",
-    "many": "commands", "script": "rivals", "application": "rivals",
+    "many": "commands", "request": "requests", "script": "rivals", "application": "rivals",
     "durable": "commands", "sessions": "growth", "growth": "growth", "bulk": "bulk",
     "pause": "pauses", "refused": "costs", "owners": "owners", "cluster": "clusters"}
 

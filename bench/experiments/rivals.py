@@ -4,18 +4,10 @@ import redis
 
 from findings import Plot, Skip, Table
 from measure import PIPELINED, Settings, benchmark, compare, load
-from server import TOP, Server
+from server import Server
 
-from experiments.common import (HEADER, NAME, SIGN_KEY, TTL, hot, key_file, modes, row, started,
-                                text_of)
-
-
-def rival_scripts(server):
-    """{operation: SHA1 of its script}, loaded."""
-    text = (TOP / "bench" / "rival.lua").read_text()
-    parts = dict(part.split("\n", 1) for part in text.split("\n--- ")[1:])
-    return {name: server.call("SCRIPT", "LOAD", parts["common"] + body).decode()
-            for name, body in parts.items() if name != "common"}
+from experiments.common import (HEADER, NAME, SIGN_KEY, TTL, hot, key_file, modes, rival_scripts,
+                                row, started, text_of)
 
 
 def script(scratch):
