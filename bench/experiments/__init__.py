@@ -15,7 +15,8 @@ MODULES = {
     "core": "commands", "instructions": "instructions", "memory": "costs", "payloads": "commands",
     "many": "commands", "request": "requests", "script": "rivals", "application": "rivals",
     "durable": "commands", "sessions": "growth", "growth": "growth", "bulk": "bulk",
-    "pause": "pauses", "refused": "costs", "owners": "owners", "cluster": "clusters"}
+    "pause": "pauses", "refused": "costs", "owners": "owners", "cluster": "clusters",
+    "migration": "migrations"}
 
 
 def load(name):
