@@ -130,10 +130,13 @@ SHORTER = "- A quick run: fewer sessions and payloads than the text says; the ta
 def write(directory, facts, sections):
     """README.md and results/*.svg in that directory; sections are (heading and text, findings)."""
     findings = [finding for _, found in sections for finding in found]
-    lines = [TITLE, *answers(findings), METHOD.format(
-        pairs=Settings.pairs, seconds=Settings.seconds, cores=os.cpu_count(),
-        ending=facts.ending(), shorter=SHORTER if Settings.quick else "", **vars(facts))]
     bars = [bar_cells(finding) for finding in findings if isinstance(finding, Bar)]
+    lines = [TITLE, *answers(findings),
+             *contents(["How it was measured", *(["Bars"] if bars else []),
+                        *(text.partition("\n")[0] for text, _ in sections)]),
+             METHOD.format(pairs=Settings.pairs, seconds=Settings.seconds, cores=os.cpu_count(),
+                           ending=facts.ending(), shorter=SHORTER if Settings.quick else "",
+                           **vars(facts))]
     if bars:
         lines += ["## Bars", "", *markdown(["", "measured", "bar", "goal", ""], bars), ""]
     skips = [finding for finding in findings if isinstance(finding, Skip)]
@@ -155,6 +158,13 @@ def answers(findings):
             yield from ["## Is it fast enough for me?", "", finding.text, ""]
             yield from in_page(finding.table)
             yield from in_page(finding.plot)
+
+
+def contents(headings):
+    """Links to all that comes below."""
+    links = [f"[{heading}](#{re.sub(r'[^a-z -]', '', heading.lower()).replace(' ', '-')})"
+             for heading in headings]
+    yield from [f"Below: {'; '.join(links)}.", ""]
 
 
 def section(text, found):

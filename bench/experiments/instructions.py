@@ -77,9 +77,8 @@ def counts_of(server, number, keys):
             counts[name] = server.counted(functools.partial(run, number)) / number
             if name == "START" and isinstance(server, CallgrindServer):
                 signing = server.spent_in("crypto_auth_hmacsha256_") / number
-                if signing < 1000:
-                    raise RuntimeError(f"START spends {signing} instructions in its signature?")
-                counts[NO_SIGNATURE] = counts[name] - signing
+                if signing:  # libsodium's: it is our own code where there are instructions for it
+                    counts[NO_SIGNATURE] = counts[name] - signing
     return counts
 
 
@@ -132,8 +131,11 @@ def instructions(scratch):
         f"signatures (START makes one) as on a processor without SHA instructions, which valgrind "
         f"does not know. Over {number:,} commands.")
     for name, limit in BARS.items():
-        yield Bar(f"{name}, by callgrind", counts[name], limit, at_least=False,
-                  unit=" instructions")
+        if name in counts:
+            yield Bar(f"{name}, by callgrind", counts[name], limit, at_least=False,
+                      unit=" instructions")
+        else:
+            yield Skip(name, "the profile does not tell its signature apart")
     refusal = perf_refusal()
     if refusal:
         yield Skip("instructions by perf stat -e instructions -p", refusal)
