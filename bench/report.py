@@ -214,9 +214,11 @@ def draw(plot, path):
         axes.grid(True, linewidth=0.3)
     axes.set_title(plot.title, fontsize=10, loc="left")
     if len(plot.lines) > 1:
-        axes.legend(frameon=False, fontsize=8)
+        below = {"loc": "upper left", "bbox_to_anchor": (0, -0.5 / figure.get_figheight()),
+                 "ncol": 3} if columns else {}  # columns leave it no room
+        axes.legend(frameon=False, fontsize=8, **below)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
     pyplot.close(figure)
 
 

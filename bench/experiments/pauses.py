@@ -69,7 +69,7 @@ def at_once(server, scratch):
                 key, fill, read = table, ["HSET", table, "__key__", data], ["HGETALL", table]
             load(server, PIPELINED, fill, names)(count)
             for command in (read, [key if part == "__key__" else part for part in end]):
-                took = longest_of(server, command[0], lambda: server.call(*command))
+                took = longest_of(server, command[0], functools.partial(server.call, *command))
                 found.setdefault(title_of(command), []).append(took)
             wait_for(lambda: not server.client.info("memory")["lazyfree_pending_objects"],
                      "memory freed in the background")

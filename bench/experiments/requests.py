@@ -156,7 +156,10 @@ def answer(costs, writes, ways):
     plot = Plot("requests", "Requests a second that read a session and keep it alive", "",
                 "requests a second, 50 clients", lines)
     busy = typical.cpu(OURS) / 1e9 * 1000
+    others = [f"{typical.cheapness(OURS, name).median:.2f} times as much with {name}"
+              for name in ways if OURS not in name]
     text = (f"A web request reads its session and keeps it alive. With sessions of {TYPICAL}, one core "
             f"of the server does that for {thousands(typical.rate(OURS))} requests a second: "
-            f"1,000 requests a second keep it busy for {busy:.0%} of the time.")
+            f"1,000 requests a second keep it busy for {busy:.1%} of the time. The server's CPU time "
+            f"for the same is {', '.join(others)}.")
     return text, table, plot
