@@ -37,7 +37,7 @@ class Settings:
     """How long to measure, and how quiet it was."""
     quick = False
     pairs = 9  # how often each load is run
-    seconds = 0.25  # how long one run takes, about
+    seconds = 0.2  # how long one run takes, about
     waited = []  # of each run, the share of its time that the server waited for its core
 
 

@@ -78,7 +78,7 @@ def core(scratch):
         names = hot(server, data)
         for mode in (PIPELINED, SINGLE) if Settings.quick else (PIPELINED, PARALLEL, SINGLE):
             # PGET's bars are closer to what is measured than single runs are to each other.
-            rounds = (2 if mode is PARALLEL else 6) * Settings.pairs
+            rounds = (2 if mode is PARALLEL else 4) * Settings.pairs
             found = {("PGET", "HGET"): read(server, mode, names, rounds=rounds)}
             found["PGET", "GET"] = found["PGET", "HGET"]
             found["PSET", "HSET"] = write(server, mode, names, data)

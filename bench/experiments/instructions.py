@@ -84,12 +84,12 @@ def counts_of(server, number, keys):
 
 def median_counts(counter, number, starts, keys):
     """The same over some starts of the server: each draws a seed for its hash tables."""
-    every = []
+    every, tool = [], counter.__name__.removesuffix("Server").lower()
     for start in range(starts):
         with counter(modules=("sessiongate", "null")) as server:
             every.append(counts_of(server, number, keys))
         for name, count in every[-1].items():
-            measure.log.figure(name, f"instructions by {counter.__name__}", f"{count:.0f}", start)
+            measure.log.figure(name, f"instructions by {tool}", f"{count:.0f}", start)
     return {name: statistics.median(counts[name] for counts in every) for name in every[0]}
 
 
