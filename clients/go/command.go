@@ -113,7 +113,7 @@ func (g *Gate) patiently(ctx context.Context, commands []sendable, send func([]s
 			}
 		}
 		waiting = again
-		if len(waiting) == 0 || time.Since(started) > tryAgainFor || !sleep(ctx, pause) {
+		if len(waiting) == 0 || time.Since(started) > tryAgainFor || !sleep(ctx, jittered(pause)) {
 			return firstError(commands)
 		}
 		for _, c := range waiting {
@@ -132,9 +132,14 @@ func firstError(commands []sendable) error {
 	return nil
 }
 
-// sleep waits for about that long; false: the context was over first.
+// jittered is about that long, so that those who wait for the same do not come back together.
+func jittered(pause time.Duration) time.Duration {
+	return pause/2 + time.Duration(rand.Int63n(int64(pause)))
+}
+
+// sleep waits; false: the context was over first.
 func sleep(ctx context.Context, pause time.Duration) bool {
-	timer := time.NewTimer(pause/2 + time.Duration(rand.Int63n(int64(pause))))
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

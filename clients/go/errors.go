@@ -22,6 +22,7 @@ var (
 	ErrTryAgain     = errors.New("the slot is being moved, for longer than was waited")
 	ErrClusterDown  = errors.New("the cluster is down")
 	ErrNotLoaded    = errors.New("the server does not know the command: SessionGate is not loaded, or an older one")
+	ErrLockTimeout  = errors.New("another one had the lock for as long as was waited")
 	ErrBadPayload   = errors.New("a payload is not what the serializer reads")
 )
 

@@ -138,6 +138,16 @@ func TestWhatIsSentAgainWhenAReplyIsLost(t *testing.T) {
 		{"ROTATE", true, func(token string) error { _, err := gate.Rotate(ctx, token, Rotation{Grace: time.Minute}); return err }},
 		{"START", false, func(string) error { _, err := gate.Start(ctx, Life{}); return err }},
 		{"PSET", false, func(token string) error { _, err := gate.PSet(ctx, token, "n", []byte("x"), NX); return err }},
+		{"PSET", false, func(token string) error {
+			_, err := gate.PSet(ctx, token, "a", []byte("x"), IfEqual([]byte("1")))
+			return err
+		}},
+		{"PSET", true, func(token string) error {
+			_, err := gate.PSet(ctx, token, "n", []byte("x"), For(time.Hour))
+			return err
+		}},
+		{"PDEL", false, func(token string) error { _, err := gate.PDelIfEqual(ctx, token, "a", []byte("1")); return err }},
+		{"PTTL", true, func(token string) error { _, err := gate.PTTL(ctx, token, "a"); return err }},
 		{"OSTART", false, func(string) error { _, err := gate.OStart(ctx, ownerOf(t), Life{}); return err }},
 		{"OEND", false, func(string) error { _, err := gate.OEnd(ctx, ownerOf(t), ""); return err }},
 		{"OLIST", true, func(string) error { _, err := gate.OList(ctx, ownerOf(t)); return err }},

@@ -6,7 +6,8 @@
 // [Gate.Handler] gives one to each request of net/http. [NewSessiongate] is the API of the driver
 // that the first SessionGate had.
 //
-// Times are given in whole seconds to the server: a part of a second counts as a whole one.
+// Times are given in whole seconds to the server: a part of a second counts as a whole one. Lives of
+// payloads alone are in milliseconds.
 package sessiongate
 
 import (
@@ -217,9 +218,13 @@ func appendPayloads(args []any, payloads map[string][]byte) []any {
 }
 
 // seconds rounds away from zero, so that what was negative or not zero stays it.
-func seconds(d time.Duration) int64 {
-	whole := int64(d / time.Second)
-	switch rest := d % time.Second; {
+func seconds(d time.Duration) int64 { return rounded(d, time.Second) }
+
+func milliseconds(d time.Duration) int64 { return rounded(d, time.Millisecond) }
+
+func rounded(d, unit time.Duration) int64 {
+	whole := int64(d / unit)
+	switch rest := d % unit; {
 	case rest > 0:
 		return whole + 1
 	case rest < 0:
@@ -274,37 +279,81 @@ func (g *Gate) adopt(ctx context.Context, key *signKey, token string, life Life)
 	return g.send(ctx, newCommand("ADOPT", redis.NewStatusCmd(ctx, args("ADOPT", key, token, append([]any{ttl}, options...)...)...)))
 }
 
+// SetOption is when PSet sets a payload, or for how long: Always, NX, XX, IfEqual or For.
+type SetOption interface{ add(*setting) }
+
 // Cond is when PSet sets a payload.
 type Cond string
 
-// The conditions of PSet.
+// The conditions of PSet, besides IfEqual.
 const (
 	Always Cond = ""
 	NX     Cond = "NX" // only if there is no payload of that name
 	XX     Cond = "XX" // only if there is one
 )
 
-// PSet sets a payload, and tells whether the condition held.
-func (g *Gate) PSet(ctx context.Context, token, name string, data []byte, cond Cond) (bool, error) {
+// setting is what the options of a PSet come to.
+type setting struct {
+	conditions, lives int
+	arguments         []any
+}
+
+func (c Cond) add(s *setting) {
+	if c != Always {
+		s.conditions++
+		s.arguments = append(s.arguments, string(c))
+	}
+}
+
+type ifEqual struct{ data []byte }
+
+func (i ifEqual) add(s *setting) {
+	s.conditions++
+	s.arguments = append(s.arguments, "IFEQ", i.data)
+}
+
+// IfEqual sets a payload only if there is one of that name with exactly these bytes, at least one.
+func IfEqual(data []byte) SetOption { return ifEqual{data} }
+
+type lasting struct{ life time.Duration }
+
+func (l lasting) add(s *setting) {
+	s.lives++
+	s.arguments = append(s.arguments, "PX", milliseconds(l.life))
+}
+
+// For gives a payload a life of its own, more than 0. Without it the payload lasts as long as the
+// session.
+func For(life time.Duration) SetOption { return lasting{life} }
+
+// PSet sets a payload, and tells whether the condition held. At most one condition and one life may
+// be given.
+func (g *Gate) PSet(ctx context.Context, token, name string, data []byte, options ...SetOption) (bool, error) {
+	var s setting
+	for _, option := range options {
+		option.add(&s)
+	}
+	switch {
+	case s.conditions > 1:
+		return false, &Error{"PSET", ErrBadArgument, "more than one condition is given"}
+	case s.lives > 1:
+		return false, &Error{"PSET", ErrBadArgument, "more than one life is given"}
+	}
 	key, _, err := g.keyOf("PSET", token)
 	if err != nil {
 		return false, err
 	}
-	arguments := args("PSET", key, token, name, data)
-	if cond != Always {
-		arguments = append(arguments, string(cond))
+	c := newCommand("PSET", redis.NewStatusCmd(ctx, args("PSET", key, token, append([]any{name, data}, s.arguments...)...)...))
+	c.resend = s.conditions == 0
+	return held(g.send(ctx, c))
+}
+
+// held tells whether the condition of a call held: where not, its reply is null.
+func held(err error) (bool, error) {
+	if errors.Is(err, redis.Nil) {
+		return false, nil
 	}
-	c := newCommand("PSET", redis.NewStatusCmd(ctx, arguments...))
-	if cond != Always {
-		c.once()
-	}
-	if err := g.send(ctx, c); err != nil {
-		if errors.Is(err, redis.Nil) {
-			return false, nil
-		}
-		return false, err
-	}
-	return true, nil
+	return err == nil, err
 }
 
 // PMSet sets payloads, all or none.
@@ -397,22 +446,39 @@ func (g *Gate) PDel(ctx context.Context, token, name string) error {
 	return g.send(ctx, pdel(ctx, key, token, name).once())
 }
 
+// PDelIfEqual deletes a payload that has exactly these bytes, at least one, and tells whether there was
+// such.
+func (g *Gate) PDelIfEqual(ctx context.Context, token, name string, data []byte) (bool, error) {
+	key, _, err := g.keyOf("PDEL", token)
+	if err != nil {
+		return false, err
+	}
+	c := newCommand("PDEL", redis.NewStatusCmd(ctx, args("PDEL", key, token, name, "IFEQ", data)...))
+	return held(g.send(ctx, c.once()))
+}
+
 func pdel(ctx context.Context, key *signKey, token, name string) *command[*redis.StatusCmd] {
 	return newCommand("PDEL", redis.NewStatusCmd(ctx, args("PDEL", key, token, name)...))
 }
 
 // TTL returns what a session has left; negative: it does not expire.
 func (g *Gate) TTL(ctx context.Context, token string) (time.Duration, error) {
-	return g.readSeconds(ctx, "TTL", token)
+	return g.readTime(ctx, time.Second, "TTL", token)
+}
+
+// PTTL returns what a payload has left of a life of its own, even past the session's end; negative: it
+// has none, and lasts as long as the session.
+func (g *Gate) PTTL(ctx context.Context, token, name string) (time.Duration, error) {
+	return g.readTime(ctx, time.Millisecond, "PTTL", token, name)
 }
 
 // Touch restores the life of a session, and returns what is left as TTL does. Within minAge of its
 // last refresh it does nothing.
 func (g *Gate) Touch(ctx context.Context, token string, minAge time.Duration) (time.Duration, error) {
-	return g.readSeconds(ctx, "TOUCH", token, "MINAGE", seconds(minAge))
+	return g.readTime(ctx, time.Second, "TOUCH", token, "MINAGE", seconds(minAge))
 }
 
-func (g *Gate) readSeconds(ctx context.Context, command, token string, more ...any) (time.Duration, error) {
+func (g *Gate) readTime(ctx context.Context, unit time.Duration, command, token string, more ...any) (time.Duration, error) {
 	key, _, err := g.keyOf(command, token)
 	if err != nil {
 		return 0, err
@@ -421,7 +487,7 @@ func (g *Gate) readSeconds(ctx context.Context, command, token string, more ...a
 	if err := g.send(ctx, c); err != nil {
 		return 0, err
 	}
-	return time.Duration(c.reply.Val()) * time.Second, nil
+	return time.Duration(c.reply.Val()) * unit, nil
 }
 
 // Expire sets the life of a session from now on, as far as its deadline allows. 0 ends it.

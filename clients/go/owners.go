@@ -88,7 +88,7 @@ type Device struct {
 	ID       string // may be shown: a hash of the token, by which EndSession finds it
 	Started  time.Time
 	Current  bool
-	Payloads map[string][]byte
+	Payloads map[string][]byte // without locks
 }
 
 func deviceID(token string) string {
@@ -128,7 +128,7 @@ func (g *Gate) Sessions(ctx context.Context, owner, current string) ([]Device, e
 			ID:       deviceID(token),
 			Started:  readInfo(infos[i].reply.Val()).Created,
 			Current:  token == current,
-			Payloads: bytesOf(payloads[i].reply.Val()),
+			Payloads: bytesOf(visible(payloads[i].reply.Val())),
 		})
 	}
 	sort.SliceStable(devices, func(a, b int) bool { return devices[a].Started.Before(devices[b].Started) })

@@ -54,7 +54,7 @@ func (g *Gate) Session(ctx context.Context, token string) (*Session, error) {
 	_ = g.sendAll(ctx, payloads, touch) // each is looked at by itself
 	switch err := firstError([]sendable{payloads}); {
 	case err == nil:
-		s.key, s.token, s.stored = key, token, payloads.reply.Val()
+		s.key, s.token, s.stored = key, token, visible(payloads.reply.Val())
 	case errors.Is(err, ErrNoSession), errors.Is(err, ErrBadSignature), errors.Is(err, ErrBadToken):
 	default:
 		return nil, err
@@ -157,6 +157,9 @@ func (s *Session) change(name string, c change) error {
 	if len(name) == 0 || len(name) > largestName || !utf8.ValidString(name) {
 		return &Error{"Set", ErrBadArgument, "the name is not 1 to 200 bytes of UTF-8"}
 	}
+	if isLock(name) {
+		return &Error{"Set", ErrBadArgument, "the name is a lock's"}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.changes == nil {
@@ -183,6 +186,9 @@ func (s *Session) Delete(name string) {
 // Take reads a value as Get does and deletes it at once, on the server too: of many requests one gets
 // it. For flash messages and one-time codes. A value that does not fit is gone all the same.
 func (s *Session) Take(ctx context.Context, name string, v any) (bool, error) {
+	if isLock(name) {
+		return false, &Error{"Take", ErrBadArgument, "the name is a lock's"}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	unsaved, isUnsaved := s.changes[name]
@@ -353,18 +359,30 @@ func (s *Session) Login(ctx context.Context, owner string, limit int) error {
 		if readInfo(about.reply.Val()).Owner == owner {
 			return s.rotate(ctx)
 		}
-		payloads = bytesOf(all.reply.Val())
+		payloads = bytesOf(visible(all.reply.Val()))
 	}
 	payloads = s.unsaved(payloads)
-	token, err := s.gate.OStart(ctx, owner, Life{Limit: limit, Payloads: payloads})
+	lives, err := s.lives(ctx, payloads)
 	if err != nil {
 		return err
 	}
-	if s.token != "" {
-		if err := s.gate.End(ctx, s.token); err != nil {
-			_ = s.gate.End(context.WithoutCancel(ctx), token) // which nobody is told of
-			return err
+	lasting := make(map[string][]byte, len(payloads))
+	for name, data := range payloads {
+		if lives[name] == 0 {
+			lasting[name] = data
 		}
+	}
+	token, err := s.gate.OStart(ctx, owner, Life{Limit: limit, Payloads: lasting})
+	if err != nil {
+		return err
+	}
+	err = s.gate.setLives(ctx, token, payloads, lives)
+	if err == nil && s.token != "" {
+		err = s.gate.End(ctx, s.token)
+	}
+	if err != nil {
+		_ = s.gate.End(context.WithoutCancel(ctx), token) // which nobody is told of
+		return err
 	}
 	s.key, s.token, s.changes = s.gate.newest(), token, nil
 	s.stored = make(map[string]string, len(payloads))
@@ -372,6 +390,48 @@ func (s *Session) Login(ctx context.Context, owner string, limit int) error {
 		s.stored[name] = string(data)
 	}
 	return nil
+}
+
+// lives are the lives that some of the payloads have of their own, in milliseconds: a code that is good
+// for five minutes is to be so in another session too. What is over by now is taken from payloads.
+func (s *Session) lives(ctx context.Context, payloads map[string][]byte) (map[string]int64, error) {
+	lives := map[string]int64{}
+	asked := map[string]*redis.IntCmd{}
+	var commands []sendable
+	for name := range payloads {
+		if _, changed := s.changes[name]; s.token != "" && !changed {
+			asked[name] = redis.NewIntCmd(ctx, args("PTTL", s.key, s.token, name)...)
+			commands = append(commands, newCommand("PTTL", asked[name]))
+		}
+	}
+	if len(commands) > 0 {
+		_ = s.gate.sendAll(ctx, commands...) // each is looked at below
+	}
+	for name, c := range asked {
+		switch err := refusal("PTTL", c.Err()); {
+		case errors.Is(err, ErrNoPayload):
+			delete(payloads, name)
+		case errors.Is(err, ErrNotLoaded): // the module has no such lives
+		case err != nil:
+			return nil, err
+		case c.Val() >= 0:
+			lives[name] = max(1, c.Val())
+		}
+	}
+	return lives, nil
+}
+
+// setLives sets those of the payloads that have a life of their own.
+func (g *Gate) setLives(ctx context.Context, token string, payloads map[string][]byte, lives map[string]int64) error {
+	var commands []sendable
+	for name, life := range lives {
+		c := redis.NewStatusCmd(ctx, args("PSET", g.newest(), token, name, payloads[name], "PX", life)...)
+		commands = append(commands, newCommand("PSET", c))
+	}
+	if len(commands) == 0 {
+		return nil
+	}
+	return g.sendAll(ctx, commands...)
 }
 
 // End ends the session, and forgets its values; what is set afterwards begins a new one.
