@@ -56,6 +56,9 @@ type Options struct {
 	OnError func(r *http.Request, err error)
 }
 
+// Format shows nothing of Options, whatever the verb.
+func (o Options) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessiongate.Options") }
+
 // Cookie is the cookie that Handler sets. Its value is the token.
 type Cookie struct {
 	Name     string // "": DefaultCookie
@@ -119,6 +122,9 @@ func New(client redis.UniversalClient, options Options) (*Gate, error) {
 	}
 	if g.cookie.Name == "" {
 		g.cookie.Name = DefaultCookie
+	}
+	if (&http.Cookie{Name: g.cookie.Name}).String() == "" {
+		return nil, errors.New("sessiongate: Options.Cookie.Name is no name that a cookie can have")
 	}
 	if g.onError == nil {
 		g.onError = logError

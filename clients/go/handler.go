@@ -106,7 +106,7 @@ func (v *visit) save(header http.Header) error {
 	}
 	header.Add("Vary", "Cookie")
 	// A visitor who goes away has changed his session all the same.
-	err := s.SaveOrEnd(context.WithoutCancel(v.request.Context()))
+	_, err := s.SaveOrEnd(context.WithoutCancel(v.request.Context()))
 	if errors.Is(err, ErrNoSession) {
 		v.lost = true
 		v.gate.onError(v.request, err)
@@ -150,7 +150,7 @@ func (v *visit) saveLate() {
 			return // stored, it would be nobody's
 		}
 	}
-	if err := s.SaveOrEnd(ctx); err != nil {
+	if _, err := s.SaveOrEnd(ctx); err != nil {
 		v.gate.onError(v.request, err)
 	}
 }

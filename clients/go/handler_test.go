@@ -2,6 +2,7 @@ package sessiongate
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/f0rmiga/sessiongate/clients/go/internal/lend"
 	"github.com/redis/go-redis/v9"
@@ -463,4 +465,103 @@ func TestRequestsLeaveNoConnectionsBehind(t *testing.T) {
 	}
 	noError(t, client.Close())
 	noError(t, lend.Wait(func() bool { return connections() == before }))
+}
+
+func TestEmptyingASessionThatIsGoneLeavesTheCookieAlone(t *testing.T) {
+	p := single(t)
+	inside, rotated := make(chan string), make(chan struct{})
+	gate, server, f := site(t, p, routes{
+		"/count": count,
+		"/slow": func(_ http.ResponseWriter, _ *http.Request, s *Session) {
+			s.Delete("visits")
+			inside <- s.Token()
+			<-rotated
+		},
+	})
+	b := newBrowser(t, server)
+	b.want("/count", "1")
+	go func() { // a login meanwhile, whose response sets another cookie
+		if _, err := gate.Rotate(ctx, <-inside, Rotation{}); err != nil {
+			t.Error(err)
+		}
+		close(rotated)
+	}()
+	if _, _, header := b.response("/slow"); header.Get("Set-Cookie") != "" {
+		t.Errorf("the login's cookie is overwritten: %q", header.Get("Set-Cookie"))
+	}
+	if errs := f.all(); len(errs) != 1 || !errors.Is(errs[0], ErrNoSession) {
+		t.Errorf("OnError: %v", errs)
+	}
+}
+
+func TestASessionMayBeAskedForByAnotherGoroutine(t *testing.T) {
+	p := single(t)
+	gate := p.gate(t, Options{})
+	token := stored(t, gate, map[string]any{"a": 1})
+	handler := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			if _, err := FromContext(r.Context()); err != nil {
+				t.Error(err)
+			}
+		}()
+		_, _ = io.WriteString(w, "x")
+		<-done
+	}))
+	for i := 0; i < 20; i++ {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		if i%2 == 0 {
+			r.Header.Set("Cookie", DefaultCookie+"="+token)
+		} else {
+			dead, err := gate.Mint()
+			noError(t, err)
+			r.Header.Set("Cookie", DefaultCookie+"="+dead)
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Header().Get("Set-Cookie") != "" {
+			t.Error(w.Header())
+		}
+	}
+}
+
+func TestParallelRequestsOfOneVisitorLoseNothing(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		gate, server, f := site(t, p, routes{
+			"/count": count,
+			"/add": func(_ http.ResponseWriter, r *http.Request, s *Session) {
+				err := s.Lock(r.Context(), "n", 30*time.Second, func(context.Context) error { return increment(s) })
+				if err = errors.Join(err, s.Set(r.FormValue("i"), 1)); err != nil {
+					t.Error(err)
+				}
+			},
+		})
+		b := newBrowser(t, server)
+		b.want("/count", "1")
+		token := b.token()
+		var all sync.WaitGroup
+		for i := 0; i < 20; i++ {
+			all.Add(1)
+			go func(i int) {
+				defer all.Done()
+				b.get(fmt.Sprint("/add?i=", i))
+			}(i)
+		}
+		all.Wait()
+		if payloads, err := gate.PGetAll(ctx, token); err != nil || len(payloads) != 22 || string(payloads["n"]) != "20" {
+			t.Errorf("%q %v", payloads, err)
+		}
+		if errs := f.all(); len(errs) != 0 || b.token() != token {
+			t.Errorf("OnError: %v", errs)
+		}
+	})
+}
+
+func TestACookieOfANameThatCannotBeIsRefused(t *testing.T) {
+	for _, name := range []string{"a b", "a=b", "a;b", "é", "a\r\nb"} {
+		if _, err := New(redis.NewClient(&redis.Options{}), Options{SignKeys: [][]byte{[]byte("k")}, Cookie: Cookie{Name: name}}); err == nil {
+			t.Errorf("%q was taken", name)
+		}
+	}
 }

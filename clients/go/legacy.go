@@ -3,6 +3,8 @@ package sessiongate
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,6 +17,9 @@ type Config struct {
 	MaxIdle     int           // how many unused connections are kept; 0: 3
 	IdleTimeout time.Duration // for how long; 0: 240 seconds
 }
+
+// Format shows nothing of a Config, whatever the verb.
+func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessiongate.Config") }
 
 // Sessiongate is the driver that the first SessionGate had: its programs go on by changing the
 // import. New ones use a Gate.

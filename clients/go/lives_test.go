@@ -257,7 +257,8 @@ func TestALockIsInNoSession(t *testing.T) {
 			}
 			emptied := load(t, gate, token)
 			emptied.Delete("a")
-			noError(t, emptied.SaveOrEnd(ctx))
+			_, err = emptied.SaveOrEnd(ctx)
+			noError(t, err)
 			return nil
 		}))
 		if _, err := gate.TTL(ctx, token); !errors.Is(err, ErrNoSession) {

@@ -118,7 +118,9 @@ func TestNoTextShowsASignKey(t *testing.T) {
 			}
 			showsNothing(t, k, err)
 		}
-		for _, v := range []any{gate, *gate, holder, &holder, session, (*gate.keys)[0], gate.keys} {
+		options, config := Options{SignKeys: [][]byte{k}}, Config{SignKey: k}
+		for _, v := range []any{gate, *gate, holder, &holder, session, (*gate.keys)[0], gate.keys, options, &options,
+			config, &config, struct{ Options Options }{options}, []Config{config}} {
 			showsNothing(t, k, v)
 		}
 		hides(t, k, string(encoded))

@@ -110,13 +110,18 @@ func (s *Session) names() []string {
 // Get reads a value into the variable that v points to, as json.Unmarshal does, and tells whether
 // there is one. ErrBadPayload: there is, and it does not fit.
 func (s *Session) Get(name string, v any) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	data, ok := s.data(name)
+	data, ok := s.current(name)
 	if !ok {
 		return false, nil
 	}
 	return true, decode("Get", name, data, v)
+}
+
+// current is data, and leaves mu open: what reads the value may ask the session in turn.
+func (s *Session) current(name string) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.data(name)
 }
 
 func decode(method, name, data string, v any) error {
@@ -139,9 +144,7 @@ func (s *Session) Set(name string, v any) error {
 
 // Bytes returns a payload as it is stored, for another serializer than JSON, and whether there is one.
 func (s *Session) Bytes(name string) ([]byte, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	data, ok := s.data(name)
+	data, ok := s.current(name)
 	return []byte(data), ok
 }
 
@@ -189,10 +192,18 @@ func (s *Session) Take(ctx context.Context, name string, v any) (bool, error) {
 	if isLock(name) {
 		return false, &Error{"Take", ErrBadArgument, "the name is a lock's"}
 	}
+	data, ok, err := s.take(ctx, name)
+	if !ok || err != nil {
+		return false, err
+	}
+	return true, decode("Take", name, data, v)
+}
+
+func (s *Session) take(ctx context.Context, name string) (data string, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	unsaved, isUnsaved := s.changes[name]
-	data, ok := unsaved.data, isUnsaved && !unsaved.deleted
+	data, ok = unsaved.data, isUnsaved && !unsaved.deleted
 	if s.token != "" {
 		c := newCommand("PPOP", redis.NewStringCmd(ctx, args("PPOP", s.key, s.token, name)...)).once()
 		err := s.gate.send(ctx, c)
@@ -200,15 +211,12 @@ func (s *Session) Take(ctx context.Context, name string, v any) (bool, error) {
 		case err == nil && !isUnsaved:
 			data, ok = c.reply.Val(), true
 		case err != nil && !errors.Is(err, ErrNoPayload):
-			return false, err
+			return "", false, err
 		}
 	}
 	delete(s.changes, name)
 	delete(s.stored, name)
-	if !ok {
-		return false, nil
-	}
-	return true, decode("Take", name, data, v)
+	return data, ok, nil
 }
 
 // Save sends what was changed, in one round trip; nothing where nothing was. Values and deletions
@@ -218,10 +226,12 @@ func (s *Session) Take(ctx context.Context, name string, v any) (bool, error) {
 func (s *Session) Save(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.save(ctx)
+	_, err := s.save(ctx)
+	return err
 }
 
-func (s *Session) save(ctx context.Context) error {
+// save tells whether there was something to send.
+func (s *Session) save(ctx context.Context) (sent bool, err error) {
 	if s.token == "" {
 		return s.saveNew(ctx)
 	}
@@ -245,11 +255,11 @@ func (s *Session) save(ctx context.Context) error {
 	}
 	for _, c := range commands {
 		if err := refusal(c.commandName(), c.Err()); err != nil && !errors.Is(err, ErrNoPayload) {
-			return err
+			return true, err
 		}
 	}
 	s.saved()
-	return nil
+	return len(commands) > 0, nil
 }
 
 // same tells whether a payload that is stored is what it is changed to, for JSON in whatever
@@ -277,18 +287,18 @@ func document(data string) (v any, err error) {
 }
 
 // saveNew stores a session under a token made here, so that no cluster is without a node for it.
-func (s *Session) saveNew(ctx context.Context) error {
+func (s *Session) saveNew(ctx context.Context) (sent bool, err error) {
 	payloads := s.unsaved(nil)
 	if len(payloads) == 0 {
-		return nil
+		return false, nil
 	}
 	token, err := s.gate.adoptNew(ctx, Life{Payloads: payloads})
 	if err != nil {
-		return err
+		return true, err
 	}
 	s.key, s.token = s.gate.newest(), token
 	s.saved()
-	return nil
+	return true, nil
 }
 
 // unsaved are these payloads with the changes made to them.
@@ -438,25 +448,29 @@ func (g *Gate) setLives(ctx context.Context, token string, payloads map[string][
 func (s *Session) End(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.end(ctx)
-}
-
-func (s *Session) end(ctx context.Context) error {
 	if s.token != "" {
 		if err := s.gate.End(ctx, s.token); err != nil && !errors.Is(err, ErrNoSession) {
 			return err
 		}
 	}
-	s.key, s.token, s.stored, s.changes = nil, "", nil, nil
+	s.ended()
 	return nil
 }
 
-// SaveOrEnd is Save for adapters: a session whose last value was deleted is ended.
-func (s *Session) SaveOrEnd(ctx context.Context) error {
+func (s *Session) ended() { s.key, s.token, s.stored, s.changes = nil, "", nil, nil }
+
+// SaveOrEnd is Save for adapters: a session whose last value was deleted is ended. It tells whether
+// there was something to send. Where not, the session may be over, its visitor may have the cookie of
+// another one by now, and the adapter must not set that of this one again unasked.
+func (s *Session) SaveOrEnd(ctx context.Context) (sent bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.token != "" && len(s.changes) > 0 && len(s.names()) == 0 {
-		return s.end(ctx)
+	if s.token == "" || len(s.changes) == 0 || len(s.names()) > 0 {
+		return s.save(ctx)
 	}
-	return s.save(ctx)
+	if err := s.gate.End(ctx, s.token); err != nil {
+		return true, err
+	}
+	s.ended()
+	return true, nil
 }

@@ -321,6 +321,32 @@ func TestABrokenPayloadHidesNoOtherAndStays(t *testing.T) {
 	}
 }
 
+// curious is a value that asks its session while it is read.
+type curious struct{ session *Session }
+
+func (c *curious) UnmarshalJSON([]byte) error {
+	_ = c.session.Names()
+	return nil
+}
+
+func TestAValueMayAskItsSessionWhileItIsRead(t *testing.T) {
+	p := single(t)
+	gate := p.gate(t, Options{})
+	s := load(t, gate, stored(t, gate, map[string]any{"a": 1, "b": 1}))
+	read := make(chan error)
+	go func() {
+		_, getErr := s.Get("a", &curious{s})
+		_, takeErr := s.Take(ctx, "b", &curious{s})
+		read <- errors.Join(getErr, takeErr)
+	}()
+	select {
+	case err := <-read:
+		noError(t, err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for itself")
+	}
+}
+
 func TestValuesThatCannotBeAreRefusedAtOnce(t *testing.T) {
 	s := load(t, offline(t, Options{SignKeys: [][]byte{[]byte("k")}}), "")
 	for what, err := range map[string]error{
