@@ -15,6 +15,7 @@ package gorilla
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -119,8 +120,8 @@ func entries(stored *sessiongate.Session) map[any]any {
 	return all
 }
 
-// Save stores what was changed, in one round trip at most, and sets the cookie. A session without
-// values is ended, and its cookie deleted.
+// Save stores what was changed, in one round trip at most, and sets the cookie where it says something
+// new. A session without values is ended, and its cookie deleted.
 func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.Session) error {
 	ctx := context.WithoutCancel(r.Context()) // a visitor who goes away has changed his session all the same
 	switch mark := session.Values[loadedKey{}].(type) {
@@ -154,8 +155,21 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 		if err := held.change(session.Values); err != nil {
 			return err
 		}
-		if err := stored.SaveOrEnd(ctx); err != nil {
+		sent, err := stored.SaveOrEnd(ctx)
+		if err != nil {
 			return err
+		}
+		if token := stored.Token(); !sent && token != "" {
+			if token == session.ID && options == *s.Options && options.MaxAge == 0 {
+				return nil // the visitor has this cookie, or another session's by now
+			}
+			_, err := s.gate.TTL(ctx, token)
+			if errors.Is(err, sessiongate.ErrNoSession) {
+				return nil // ended meanwhile, or rotated by a login whose cookie the visitor has
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
 	token := stored.Token()

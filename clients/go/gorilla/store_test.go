@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -383,5 +384,113 @@ func TestSessionsOfTheFormerStoreLiveOut(t *testing.T) {
 	token := strings.TrimPrefix(strings.Split(fresh, ";")[0], "session-key=")
 	if _, ok := gate.Verify(token); !ok {
 		t.Errorf("a new session is not SessionGate's: %q", fresh)
+	}
+}
+
+// meanwhile makes a request which begins with that cookie and saves after a login has rotated the
+// session; it returns the cookies of its response.
+func meanwhile(t testing.TB, store *Store, gate *sessiongate.Gate, cookie string, call func(s *sessions.Session)) ([]string, error) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Cookie", strings.Split(cookie, ";")[0])
+	s, err := store.Get(r, "session-key")
+	noError(t, err)
+	_, err = gate.Rotate(ctx, s.ID, sessiongate.Rotation{})
+	noError(t, err)
+	call(s)
+	w := httptest.NewRecorder()
+	err = s.Save(r, w)
+	return w.Header().Values("Set-Cookie"), err
+}
+
+func TestALateRequestLeavesTheCookieOfALoginAlone(t *testing.T) {
+	for what, c := range map[string]struct {
+		call func(s *sessions.Session)
+		want error
+	}{
+		"unchanged":           {func(*sessions.Session) {}, nil},
+		"unchanged, MaxAge":   {func(s *sessions.Session) { s.Options.MaxAge = 3600 }, nil},
+		"unchanged, its path": {func(s *sessions.Session) { s.Options.Path = "/shop" }, nil},
+		"changed":             {func(s *sessions.Session) { s.Values["a"] = 2 }, sessiongate.ErrNoSession},
+		"emptied":             {func(s *sessions.Session) { delete(s.Values, "a") }, sessiongate.ErrNoSession},
+	} {
+		store, gate := newStore(t)
+		cookie := visit(t, store, "", func(s *sessions.Session) { s.Values["a"] = 1 })
+		if cookies, err := meanwhile(t, store, gate, cookie, c.call); len(cookies) != 0 || !errors.Is(err, c.want) {
+			t.Errorf("%s: %q %v", what, cookies, err)
+		}
+	}
+}
+
+func TestACookieIsSetAgainWhereItSaysSomethingNew(t *testing.T) {
+	store, _ := newStore(t)
+	cookie := visit(t, store, "", func(s *sessions.Session) { s.Values["a"] = 1 })
+	if cookies := send(t, store, cookie, func(*sessions.Session) {}); len(cookies) != 0 {
+		t.Errorf("unchanged: %q", cookies)
+	}
+	for _, change := range []func(s *sessions.Session){
+		func(s *sessions.Session) { s.Options.MaxAge = 3600 },
+		func(s *sessions.Session) { s.Options.Path = "/shop" },
+		func(s *sessions.Session) { noError(t, Of(s).Rotate(ctx)) },
+	} {
+		cookies := send(t, store, cookie, change)
+		if len(cookies) != 1 || !strings.HasPrefix(cookies[0], "session-key=v2.") {
+			t.Fatalf("%q", cookies)
+		}
+		cookie = cookies[0]
+	}
+	store.Options.MaxAge = 3600
+	if cookies := send(t, store, cookie, func(*sessions.Session) {}); len(cookies) != 1 {
+		t.Errorf("its age is not renewed: %q", cookies)
+	}
+}
+
+func TestALockIsNoValue(t *testing.T) {
+	store, gate := newStore(t)
+	cookie := visit(t, store, "", func(s *sessions.Session) { s.Values["a"] = 1 })
+	visit(t, store, cookie, func(s *sessions.Session) {
+		below := Of(s)
+		noError(t, below.Lock(ctx, "a", 30*time.Second, func(context.Context) error {
+			visit(t, store, cookie, func(other *sessions.Session) {
+				if len(other.Values) != 2 {
+					t.Errorf("%v", other.Values)
+				}
+				other.Values = map[any]any{"b": 1, "\x00lock:a": 2}
+			})
+			_, err := gate.PGet(ctx, below.Token(), "\x00lock:a")
+			return err
+		}))
+	})
+	visit(t, store, cookie, func(s *sessions.Session) {
+		if s.Values["b"] != 1 || s.Values["\x00lock:a"] != 2 {
+			t.Errorf("%v", s.Values)
+		}
+	})
+}
+
+func TestParallelRequestsLoseNothing(t *testing.T) {
+	store, gate := newStore(t)
+	cookie := visit(t, store, "", func(s *sessions.Session) { s.Values["a"] = 1 })
+	var all sync.WaitGroup
+	for i := 0; i < 20; i++ {
+		all.Add(1)
+		go func(i int) {
+			defer all.Done()
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.Header.Set("Cookie", strings.Split(cookie, ";")[0])
+			s, err := store.Get(r, "session-key")
+			if err == nil {
+				s.Values[i] = i
+				err = s.Save(r, httptest.NewRecorder())
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}(i)
+	}
+	all.Wait()
+	token := strings.TrimPrefix(strings.Split(cookie, ";")[0], "session-key=")
+	if payloads, err := gate.PGetAll(ctx, token); err != nil || len(payloads) != 21 {
+		t.Errorf("%d %v", len(payloads), err)
 	}
 }
