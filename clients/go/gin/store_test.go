@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	sessiongate "github.com/f0rmiga/sessiongate/clients/go"
 	"github.com/f0rmiga/sessiongate/clients/go/internal/lend"
@@ -123,5 +124,34 @@ func TestTheSessionBelowRotates(t *testing.T) {
 	get(t, r, "/show", after)
 	if _, err := gate.TTL(context.Background(), token); after == cookie || !errors.Is(err, sessiongate.ErrNoSession) {
 		t.Errorf("the old token: %v", err)
+	}
+}
+
+func TestALockIsNoValueAndStays(t *testing.T) {
+	gate := newGate(t)
+	r := gin.New()
+	r.Use(sessions.Sessions("mysession", NewStore(gate)))
+	r.GET("/clear", func(c *gin.Context) {
+		s := sessions.Default(c)
+		s.Clear()
+		s.Set("a", 1)
+		_ = s.Save()
+		c.String(http.StatusOK, s.ID())
+	})
+	token, cookie := get(t, r, "/clear", "")
+	ctx := context.Background()
+	below, err := gate.Session(ctx, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = below.Lock(ctx, "x", time.Minute, func(context.Context) error {
+		if _, after := get(t, r, "/clear", cookie); after != cookie {
+			t.Error("another session")
+		}
+		_, err := gate.PGet(ctx, token, "\x00lock:x")
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

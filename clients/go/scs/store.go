@@ -5,7 +5,8 @@
 //	http.ListenAndServe(address, loadAndSave(handler)) // in place of manager.LoadAndSave
 //
 // Each value of a session is a payload of its own, and only what was changed is sent: two requests that
-// change different values both win. A session that was ended while a request ran stays ended.
+// change different values both win. A session that was ended while a request ran stays ended, and the
+// cookie is left alone: it may be a newer session's by now.
 //
 // The token in the cookie is scs' own; the session's is derived from it by the sign key. Lifetime and
 // IdleTimeout are the manager's. SetDeadline can bring a deadline nearer, not put it off. Sessions
@@ -20,6 +21,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,10 +42,49 @@ func Use(manager *scs.SessionManager, gate *sessiongate.Gate) func(http.Handler)
 	return func(next http.Handler) http.Handler {
 		inside := manager.LoadAndSave(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			inside.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, &visit{})))
+			v := &visit{}
+			cw := &cookieWriter{w, v, manager.Cookie.Name}
+			inside.ServeHTTP(cw, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+			cw.check()
 		})
 	}
 }
+
+// cookieWriter leaves out the cookie of a session that was lost. scs sets it whatever became of the
+// session, over that of another one which a login may have set meanwhile.
+type cookieWriter struct {
+	http.ResponseWriter
+	visit *visit
+	name  string
+}
+
+// check comes before the header goes out, and after scs has set the cookie.
+func (w *cookieWriter) check() {
+	if _, lost := w.visit.fate(); !lost {
+		return
+	}
+	header := w.Header()
+	cookies := header["Set-Cookie"]
+	header.Del("Set-Cookie")
+	for _, cookie := range cookies {
+		if !strings.HasPrefix(cookie, w.name+"=") {
+			header.Add("Set-Cookie", cookie)
+		}
+	}
+}
+
+func (w *cookieWriter) WriteHeader(status int) {
+	w.check()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *cookieWriter) Write(data []byte) (int, error) {
+	w.check()
+	return w.ResponseWriter.Write(data)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *cookieWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 type visitKey struct{}
 
@@ -53,6 +94,8 @@ type visit struct {
 	mu      sync.Mutex
 	token   string               // scs' own; "": none yet
 	session *sessiongate.Session // nil: made by this request, and not loaded
+	gone    bool                 // it was to be deleted, and was not there any more
+	lost    bool                 // nothing was stored, and the cookie is left alone
 }
 
 // keep remembers the session that the request began with; what MergeSession finds later is another.
@@ -80,6 +123,21 @@ func (v *visit) kept(token string) (session *sessiongate.Session, ok bool) {
 	return v.session, true
 }
 
+// note calls call with the visit, locked; not where there is none.
+func (v *visit) note(call func(v *visit)) {
+	if v == nil {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	call(v)
+}
+
+func (v *visit) fate() (gone, lost bool) {
+	v.note(func(v *visit) { gone, lost = v.gone, v.lost })
+	return gone, lost
+}
+
 func visitOf(ctx context.Context) *visit {
 	v, _ := ctx.Value(visitKey{}).(*visit)
 	return v
@@ -87,6 +145,9 @@ func visitOf(ctx context.Context) *visit {
 
 // deadlineName is the payload that holds when the session ends, as scs counts it: unix nanoseconds.
 const deadlineName = "\x00deadline"
+
+// lockPrefix begins the names of the payloads that are locks, which a Session does not show.
+const lockPrefix = "\x00lock:"
 
 // store implements scs.CtxStore.
 type store struct {
@@ -131,6 +192,9 @@ func (s *store) CommitCtx(ctx context.Context, token string, data []byte, expiry
 		return err
 	}
 	visit := visitOf(ctx)
+	if gone, _ := visit.fate(); gone { // renewed after a logout elsewhere, it would be back
+		return lose(ctx)
+	}
 	session, kept := visit.kept(token)
 	if session == nil && (kept || visit == nil) {
 		if session, err = s.load(ctx, token); err != nil {
@@ -170,20 +234,40 @@ func (s *store) update(ctx context.Context, session *sessiongate.Session, docume
 			}
 		}
 	}
-	err := session.Save(ctx)
-	if err == nil && string(deadline) != string(document[deadlineName]) {
+	sent, err := session.SaveOrEnd(ctx)
+	switch {
+	case err != nil:
+	case string(deadline) != string(document[deadlineName]):
 		err = s.gate.Expire(ctx, session.Token(), max(0, time.Until(expiry)))
+	case !sent: // scs sets the cookie again
+		_, err = s.gate.TTL(ctx, session.Token())
+		if errors.Is(err, sessiongate.ErrNoSession) {
+			visitOf(ctx).note(func(v *visit) { v.lost = true })
+			return nil // nothing was to be stored
+		}
 	}
 	if errors.Is(err, sessiongate.ErrNoSession) {
-		slog.WarnContext(ctx, "the session was not saved", "error", err)
-		return nil // the response goes out, and nothing was made anew
+		return lose(ctx)
 	}
 	return err
 }
 
+// lose says that a session was not stored, since it was ended meanwhile: the response goes out, and
+// nothing is made anew.
+func lose(ctx context.Context) error {
+	slog.WarnContext(ctx, "the session was not saved", "error", sessiongate.ErrNoSession)
+	visitOf(ctx).note(func(v *visit) { v.lost = true })
+	return nil
+}
+
 func (s *store) DeleteCtx(ctx context.Context, token string) error {
 	if session, _ := visitOf(ctx).kept(token); session != nil {
-		return session.End(ctx)
+		err := s.gate.End(ctx, session.Token())
+		if err != nil && !errors.Is(err, sessiongate.ErrNoSession) {
+			return err
+		}
+		visitOf(ctx).note(func(v *visit) { v.session, v.gone = nil, err != nil })
+		return nil
 	}
 	for _, derived := range s.gate.Derive(token) {
 		if err := s.gate.End(ctx, derived); err == nil || !errors.Is(err, sessiongate.ErrNoSession) {
@@ -252,6 +336,9 @@ type codec struct{}
 func (codec) Encode(deadline time.Time, all map[string]interface{}) ([]byte, error) {
 	d := document{deadlineName: strconv.AppendInt(nil, deadline.UnixNano(), 10)}
 	for name, value := range all {
+		if strings.HasPrefix(name, lockPrefix) {
+			return nil, errors.New("scs: the name of a value is a lock's")
+		}
 		data, err := values.Encode(value)
 		if err != nil {
 			return nil, fmt.Errorf("scs: %w", err)

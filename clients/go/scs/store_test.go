@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
 	"reflect"
 	"sort"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -334,5 +336,137 @@ func TestADeadlineCanBeBroughtNearer(t *testing.T) {
 	b("/soon")
 	if ttl, err := s.gate.TTL(ctx, s.gate.Derive(b("/token"))[0]); err != nil || ttl > 91*time.Second {
 		t.Errorf("%v %v", ttl, err)
+	}
+}
+
+// overtaken makes a request that is held up until another one, by path, was answered. It returns the
+// token that the browser has in the end, and the one that the other request left it.
+func overtaken(t *testing.T, path string, slow func(m *scs.SessionManager, r *http.Request) string, configure ...func(m *scs.SessionManager)) (s site, last, wanted string) {
+	t.Helper()
+	inside, goOn := make(chan bool), make(chan bool)
+	routes := map[string]func(m *scs.SessionManager, r *http.Request) string{
+		"/slow": func(m *scs.SessionManager, r *http.Request) string {
+			said := slow(m, r)
+			inside <- true
+			<-goOn
+			if r.FormValue("renew") != "" {
+				_ = m.RenewToken(r.Context())
+			}
+			return said
+		},
+		"/user": func(m *scs.SessionManager, r *http.Request) string {
+			m.Put(r.Context(), "user", "ada")
+			return fmt.Sprint(m.RenewToken(r.Context()))
+		},
+	}
+	for path, route := range put {
+		routes[path] = route
+	}
+	s = newSite(t, routes, configure...)
+	jar, _ := cookiejar.New(nil)
+	client := &http.Client{Jar: jar, Transport: s.Client().Transport}
+	get := func(path string) {
+		response, err := client.Get(s.URL + path)
+		noError(t, err)
+		_, _ = io.Copy(io.Discard, response.Body)
+		noError(t, response.Body.Close())
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d", path, response.StatusCode)
+		}
+	}
+	token := func() string {
+		at, _ := url.Parse(s.URL)
+		for _, cookie := range jar.Cookies(at) {
+			return cookie.Value
+		}
+		return ""
+	}
+	get("/put?k=a&v=1")
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		get("/slow?" + map[bool]string{true: "renew=1"}[path == "/destroy"])
+	}()
+	<-inside
+	get(path)
+	wanted = token()
+	goOn <- true
+	<-done
+	return s, token(), wanted
+}
+
+func TestALateRequestLeavesTheCookieOfALoginAlone(t *testing.T) {
+	idle := func(m *scs.SessionManager) { m.IdleTimeout = time.Hour } // commits at each request
+	change := func(m *scs.SessionManager, r *http.Request) string {
+		m.Put(r.Context(), "late", "1")
+		return "written"
+	}
+	silent := func(m *scs.SessionManager, r *http.Request) string {
+		m.Put(r.Context(), "late", "1")
+		return ""
+	}
+	nothing := func(*scs.SessionManager, *http.Request) string { return "" }
+	for what, c := range map[string]struct {
+		slow      func(m *scs.SessionManager, r *http.Request) string
+		configure []func(m *scs.SessionManager)
+	}{"changed": {change, nil}, "changed, no body": {silent, nil}, "unchanged": {nothing, []func(m *scs.SessionManager){idle}}} {
+		s, last, wanted := overtaken(t, "/user", c.slow, c.configure...)
+		if last != wanted || wanted == "" {
+			t.Errorf("%s: the login's cookie was overwritten", what)
+		}
+		(&store{s.gate}).want(t, wanted, map[string]interface{}{"a": "1", "user": "ada"})
+	}
+}
+
+func TestARenewalAfterALogoutRestoresNothing(t *testing.T) {
+	_, client := newGate(t)
+	before := client.DBSize(ctx).Val()
+	_, last, _ := overtaken(t, "/destroy", func(*scs.SessionManager, *http.Request) string { return "" })
+	if last != "" {
+		t.Error("the visitor has a cookie again")
+	}
+	if more := client.DBSize(ctx).Val() - before; more != 0 {
+		t.Errorf("%d sessions are left", more)
+	}
+}
+
+func TestANameOfALockIsRefused(t *testing.T) {
+	if _, err := (codec{}).Encode(time.Now(), map[string]interface{}{"\x00lock:a": 1}); err == nil {
+		t.Error("it was taken")
+	}
+}
+
+func TestALockIsNoValue(t *testing.T) {
+	s := newSite(t, put)
+	b := s.browser()
+	b("/put?k=a&v=1")
+	derived := s.gate.Derive(b("/token"))[0]
+	below, err := s.gate.Session(ctx, derived)
+	noError(t, err)
+	noError(t, below.Lock(ctx, "x", 30*time.Second, func(context.Context) error {
+		want(t, "keys", b("/keys"), "[a]")
+		b("/clear")
+		b("/put?k=b&v=1")
+		_, err := s.gate.PGet(ctx, derived, "\x00lock:x")
+		return err
+	}))
+	want(t, "keys", b("/keys"), "[b]")
+}
+
+func TestParallelRequestsLoseNothing(t *testing.T) {
+	s := newSite(t, put, func(m *scs.SessionManager) { m.IdleTimeout = time.Hour })
+	b := s.browser()
+	b("/put?k=a&v=1")
+	var all sync.WaitGroup
+	for i := 0; i < 20; i++ {
+		all.Add(1)
+		go func(i int) {
+			defer all.Done()
+			b(fmt.Sprintf("/put?k=n%d&v=1", i))
+		}(i)
+	}
+	all.Wait()
+	if keys := strings.Fields(b("/keys")); len(keys) != 21 {
+		t.Errorf("%v", keys)
 	}
 }
