@@ -72,7 +72,8 @@ type Gate struct {
 	keys    *[]*signKey // behind a pointer, for whoever prints a struct with a Gate in it
 	ttl     time.Duration
 	maxTTL  time.Duration
-	minAge  time.Duration
+	refresh time.Duration // as Options have it
+	minAge  time.Duration // what that comes to with this ttl
 	format  TokenFormat
 	cookie  Cookie
 	onError func(*http.Request, error)
@@ -101,7 +102,7 @@ func New(client redis.UniversalClient, options Options) (*Gate, error) {
 		keys:    &keys,
 		ttl:     options.TTL,
 		maxTTL:  options.MaxTTL,
-		minAge:  options.Refresh,
+		refresh: options.Refresh,
 		format:  options.TokenFormat,
 		cookie:  options.Cookie,
 		onError: options.OnError,
@@ -109,10 +110,10 @@ func New(client redis.UniversalClient, options Options) (*Gate, error) {
 	if g.ttl == 0 {
 		g.ttl = DefaultTTL
 	}
-	if g.minAge == 0 {
-		g.minAge = DefaultRefresh
+	if g.refresh == 0 {
+		g.refresh = DefaultRefresh
 	}
-	g.minAge = max(0, min(g.minAge, g.ttl/10)).Truncate(time.Second)
+	g.setMinAge()
 	switch g.format {
 	case "":
 		g.format = V2
@@ -130,6 +131,17 @@ func New(client redis.UniversalClient, options Options) (*Gate, error) {
 		g.onError = logError
 	}
 	return g, nil
+}
+
+func (g *Gate) setMinAge() { g.minAge = max(0, min(g.refresh, g.ttl/10)).Truncate(time.Second) }
+
+// WithTTL returns a Gate of the same settings but another TTL, more than 0: for sessions that live
+// shorter than others, whose lives loading has to restore earlier.
+func (g *Gate) WithTTL(ttl time.Duration) *Gate {
+	other := *g
+	other.ttl = ttl
+	other.setMinAge()
+	return &other
 }
 
 // Format shows nothing of a Gate, whatever the verb.

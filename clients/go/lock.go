@@ -20,7 +20,7 @@ import (
 // No Session shows it, changes it or counts it.
 const lockPrefix = "\x00lock:"
 
-// How long a Session waits between two tries to get a lock, and for the reply when it releases one.
+// How long a Session waits between two tries to get a lock, and for a connection to release one.
 const (
 	lockFirst    = 10 * time.Millisecond
 	lockMost     = 100 * time.Millisecond
@@ -185,13 +185,9 @@ func (l *lock) try(ctx context.Context) (bool, error) {
 }
 
 // release deletes the payload where it is still ours, also when ctx was cancelled. The session may have
-// another token by now, and the payload with it.
+// another token by now, and the payload with it. What has ended by itself needs no release that works.
 func (l *lock) release(ctx context.Context) error {
-	left := time.Until(l.ends)
-	if left <= 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(left, lockReleased))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockReleased)
 	defer cancel()
 	s := l.session
 	s.mu.Lock()

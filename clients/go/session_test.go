@@ -484,3 +484,14 @@ func TestAReplicaLoadsWithoutTheRefresh(t *testing.T) {
 		t.Errorf("a replica saved: %v", err)
 	}
 }
+
+func TestAShorterLifeIsRestoredEarlier(t *testing.T) {
+	p := single(t)
+	gate := p.gate(t, Options{}).WithTTL(100 * time.Second)
+	token := p.start(t, gate, Life{})
+	noError(t, p.client.PExpire(ctx, token, 55*time.Second).Err())
+	load(t, gate, token)
+	if ttl, err := gate.TTL(ctx, token); err != nil || ttl < 99*time.Second {
+		t.Errorf("%v %v", ttl, err)
+	}
+}

@@ -37,7 +37,7 @@ import (
 // A manager whose Load and Commit are called otherwise cannot know what was loaded: there Commit
 // overwrites, and makes a session that is not there, as every store of scs does.
 func Use(manager *scs.SessionManager, gate *sessiongate.Gate) func(http.Handler) http.Handler {
-	manager.Store = &store{gate}
+	manager.Store = &store{gate, manager}
 	manager.Codec = codec{}
 	return func(next http.Handler) http.Handler {
 		inside := manager.LoadAndSave(next)
@@ -151,15 +151,20 @@ const lockPrefix = "\x00lock:"
 
 // store implements scs.CtxStore.
 type store struct {
-	gate *sessiongate.Gate
+	gate    *sessiongate.Gate
+	manager *scs.SessionManager
 }
 
 var _ scs.CtxStore = (*store)(nil)
 
 // load looks for the session by each sign key, the newest first; a new session: there is none.
 func (s *store) load(ctx context.Context, token string) (session *sessiongate.Session, err error) {
-	for _, derived := range s.gate.Derive(token) {
-		if session, err = s.gate.Session(ctx, derived); err != nil || !session.IsNew() {
+	gate := s.gate
+	if idle := s.manager.IdleTimeout; idle > 0 {
+		gate = gate.WithTTL(idle)
+	}
+	for _, derived := range gate.Derive(token) {
+		if session, err = gate.Session(ctx, derived); err != nil || !session.IsNew() {
 			break
 		}
 	}

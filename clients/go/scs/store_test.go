@@ -74,7 +74,7 @@ func (s *store) want(t testing.TB, token string, want map[string]interface{}) {
 // The cases that scs has for its own stores.
 func TestAStoreFindsWhatWasCommitted(t *testing.T) {
 	gate, _ := newGate(t)
-	s := &store{gate}
+	s := &store{gate, scs.New()}
 	s.want(t, "missing_session_token", nil)
 	noError(t, s.Commit("session_token", encoded(t, map[string]interface{}{"a": 1}), time.Now().Add(time.Minute)))
 	s.want(t, "session_token", map[string]interface{}{"a": 1})
@@ -96,7 +96,7 @@ func TestAStoreFindsWhatWasCommitted(t *testing.T) {
 
 func TestASessionPastItsDeadlineIsNotFound(t *testing.T) {
 	gate, _ := newGate(t)
-	s := &store{gate}
+	s := &store{gate, scs.New()}
 	past, err := codec{}.Encode(time.Now().Add(-time.Second), nil)
 	noError(t, err)
 	noError(t, gate.Adopt(ctx, gate.Derive("token")[0], sessiongate.Life{Payloads: mustRead(t, past)}))
@@ -119,7 +119,7 @@ func TestDocumentsOfAnotherCodecAreRefused(t *testing.T) {
 	noError(t, err)
 	good := encoded(t, map[string]interface{}{"a": 1, "b": "two"})
 	for _, data := range [][]byte{other, nil, {5}, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, good[:len(good)-1]} {
-		if err := (&store{gate}).Commit("token", data, time.Now().Add(time.Minute)); err == nil {
+		if err := (&store{gate, scs.New()}).Commit("token", data, time.Now().Add(time.Minute)); err == nil {
 			t.Errorf("%q was taken", data)
 		}
 	}
@@ -127,9 +127,9 @@ func TestDocumentsOfAnotherCodecAreRefused(t *testing.T) {
 
 func TestASessionOfAnOlderKeyIsFound(t *testing.T) {
 	before, _ := newGate(t)
-	noError(t, (&store{before}).Commit("token", encoded(t, map[string]interface{}{"a": 1}), time.Now().Add(time.Minute)))
+	noError(t, (&store{before, scs.New()}).Commit("token", encoded(t, map[string]interface{}{"a": 1}), time.Now().Add(time.Minute)))
 	gate, _ := newGate(t, "a newer key")
-	s := &store{gate}
+	s := &store{gate, scs.New()}
 	s.want(t, "token", map[string]interface{}{"a": 1})
 	noError(t, s.Commit("token", encoded(t, map[string]interface{}{"a": 2}), time.Now().Add(time.Minute)))
 	s.want(t, "token", map[string]interface{}{"a": 2})
@@ -253,9 +253,9 @@ func TestRenewTokenLeavesTheOldOneDead(t *testing.T) {
 	if before == after {
 		t.Error("the same token")
 	}
-	(&store{s.gate}).want(t, before, nil)
+	(&store{s.gate, scs.New()}).want(t, before, nil)
 	want(t, "destroy", b("/destroy"), "<nil>")
-	(&store{s.gate}).want(t, after, nil)
+	(&store{s.gate, scs.New()}).want(t, after, nil)
 	want(t, "value after all", b("/get?k=a"), "")
 }
 
@@ -287,10 +287,10 @@ func TestRequestsThatChangeDifferentValuesBothWin(t *testing.T) {
 	slow = make(chan bool)
 	go func() { b("/slow?again"); close(slow) }()
 	<-inside
-	noError(t, (&store{s.gate}).Delete(token)) // logged out elsewhere, meanwhile
+	noError(t, (&store{s.gate, scs.New()}).Delete(token)) // logged out elsewhere, meanwhile
 	goOn <- true
 	<-slow
-	(&store{s.gate}).want(t, token, nil)
+	(&store{s.gate, scs.New()}).want(t, token, nil)
 }
 
 func TestUnchangedValuesAreNotSent(t *testing.T) {
@@ -414,7 +414,7 @@ func TestALateRequestLeavesTheCookieOfALoginAlone(t *testing.T) {
 		if last != wanted || wanted == "" {
 			t.Errorf("%s: the login's cookie was overwritten", what)
 		}
-		(&store{s.gate}).want(t, wanted, map[string]interface{}{"a": "1", "user": "ada"})
+		(&store{s.gate, scs.New()}).want(t, wanted, map[string]interface{}{"a": "1", "user": "ada"})
 	}
 }
 
@@ -468,5 +468,19 @@ func TestParallelRequestsLoseNothing(t *testing.T) {
 	all.Wait()
 	if keys := strings.Fields(b("/keys")); len(keys) != 21 {
 		t.Errorf("%v", keys)
+	}
+}
+
+func TestAShortIdleTimeoutIsRestoredInTime(t *testing.T) {
+	s := newSite(t, put, func(m *scs.SessionManager) { m.IdleTimeout = 100 * time.Second })
+	b := s.browser()
+	b("/put?k=a&v=1")
+	derived := s.gate.Derive(b("/token"))[0]
+	for _, path := range []string{"/get?k=a", "/put?k=a&v=2"} {
+		noError(t, s.redis.PExpire(ctx, derived, 55*time.Second).Err()) // 45 seconds later
+		b(path)
+		if left, err := s.gate.TTL(ctx, derived); err != nil || left < 99*time.Second {
+			t.Errorf("%s: %v left %v", path, left, err)
+		}
 	}
 }
