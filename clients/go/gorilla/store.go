@@ -159,10 +159,11 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 		if err != nil {
 			return err
 		}
-		if token := stored.Token(); !sent && token != "" {
-			if token == session.ID && options == *s.Options && options.MaxAge == 0 {
-				return nil // the visitor has this cookie, or another session's by now
-			}
+		token := stored.Token()
+		if token != "" && token == session.ID && options == *s.Options && options.MaxAge == 0 {
+			return nil // the visitor has this cookie, or another session's by now
+		}
+		if token != "" && !sent {
 			_, err := s.gate.TTL(ctx, token)
 			if errors.Is(err, sessiongate.ErrNoSession) {
 				return nil // ended meanwhile, or rotated by a login whose cookie the visitor has
