@@ -3,6 +3,9 @@
 package gin
 
 import (
+	"context"
+	"time"
+
 	sessiongate "github.com/f0rmiga/sessiongate/clients/go"
 	"github.com/f0rmiga/sessiongate/clients/go/gorilla"
 	"github.com/gin-contrib/sessions"
@@ -25,11 +28,19 @@ func (s Store) Options(options sessions.Options) { s.Store.Options = options.ToG
 
 // Of returns the session below a session of this store: for Rotate, Login and End. Set something and
 // call Save afterwards, which sets the cookie. nil: it is no session of this store, or was cleared.
-func Of(session sessions.Session) *sessiongate.Session {
-	if below, ok := session.(interface {
+func Of(session sessions.Session) *sessiongate.Session { return gorilla.Of(below(session)) }
+
+// Lock is Lock of package gorilla: block gets and sets values of session, which were read afresh.
+func Lock(ctx context.Context, session sessions.Session, name string, life time.Duration, block func(ctx context.Context) error) error {
+	return gorilla.Lock(ctx, below(session), name, life, block)
+}
+
+// below is gorilla's session, or an empty one of no store.
+func below(session sessions.Session) *gorillasessions.Session {
+	if wrapped, ok := session.(interface {
 		Session() *gorillasessions.Session
 	}); ok {
-		return gorilla.Of(below.Session())
+		return wrapped.Session()
 	}
-	return nil
+	return &gorillasessions.Session{}
 }

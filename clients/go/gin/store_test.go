@@ -155,3 +155,32 @@ func TestALockIsNoValueAndStays(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestALockGivesValuesAfresh(t *testing.T) {
+	gate := newGate(t)
+	r := gin.New()
+	r.Use(sessions.Sessions("mysession", NewStore(gate)))
+	r.GET("/add", func(c *gin.Context) {
+		s := sessions.Default(c)
+		n, _ := s.Get("n").(int)
+		if c.Query("within") != "" { // another request, after this one has loaded
+			get(t, r, "/add", c.Request.Header.Get("Cookie"))
+		}
+		err := Lock(c.Request.Context(), s, "n", time.Minute, func(context.Context) error {
+			n, _ = s.Get("n").(int)
+			s.Set("n", n+1)
+			return nil
+		})
+		if err = errors.Join(err, s.Save()); err != nil {
+			t.Error(err)
+		}
+		c.String(http.StatusOK, "%d", n+1)
+	})
+	body, cookie := get(t, r, "/add", "")
+	if body != "1" {
+		t.Error(body)
+	}
+	if body, _ = get(t, r, "/add?within=1", cookie); body != "3" {
+		t.Error(body)
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	sessiongate "github.com/f0rmiga/sessiongate/clients/go"
@@ -53,7 +54,7 @@ type loadedKey struct{}
 // loaded is a session of SessionGate.
 type loaded struct {
 	session *sessiongate.Session
-	seen    map[string]bool // the payloads that the application has in Values
+	seen    map[string][]byte // what the application was given in Values, or has saved of them
 }
 
 // legacy marks a session of the store Legacy.
@@ -66,6 +67,42 @@ func Of(session *sessions.Session) *sessiongate.Session {
 		return l.session
 	}
 	return nil
+}
+
+// Lock is Lock of the session below, for block to read and change session.Values, which it fills afresh.
+// What block changes is saved; call Save afterwards nevertheless, which sets the cookie of a new session.
+// Where Lock answers an error, Values are what is stored.
+func Lock(ctx context.Context, session *sessions.Session, name string, life time.Duration, block func(ctx context.Context) error) error {
+	held, ok := session.Values[loadedKey{}].(*loaded)
+	if !ok {
+		return &sessiongate.Error{Command: "Lock", Err: sessiongate.ErrBadArgument, Detail: "not a session of this store, or its Values were cleared"}
+	}
+	if err := held.change(session.Values); err != nil {
+		return err
+	}
+	err := held.session.Lock(ctx, name, life, func(ctx context.Context) error {
+		held.fill(session.Values)
+		if err := block(ctx); err != nil {
+			return err
+		}
+		return held.change(session.Values)
+	})
+	if err != nil {
+		held.fill(session.Values)
+	}
+	return err
+}
+
+// fill makes Values what the session holds.
+func (l *loaded) fill(into map[any]any) {
+	for key := range into {
+		delete(into, key)
+	}
+	for key, value := range entries(l.session) {
+		into[key] = value
+	}
+	l.seen = into[loadedKey{}].(*loaded).seen
+	into[loadedKey{}] = l
 }
 
 // Get returns the session of that name, the same one for the whole request.
@@ -108,12 +145,12 @@ func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 // entries are the values of a session, with what was loaded among them. A payload that cannot be read
 // hides no other.
 func entries(stored *sessiongate.Session) map[any]any {
-	all, seen := map[any]any{}, map[string]bool{}
+	all, seen := map[any]any{}, map[string][]byte{}
 	for _, name := range stored.Names() {
 		data, _ := stored.Bytes(name)
 		if key, value, err := decode(name, data); err == nil {
 			all[key] = value
-			seen[name] = true
+			seen[name] = data
 		}
 	}
 	all[loadedKey{}] = &loaded{stored, seen}
@@ -185,10 +222,10 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 	return nil
 }
 
-// change makes the session hold these values. Of what it holds it takes away only what the
-// application could see: neither what cannot be read, nor what another request has added.
+// change makes the session hold what the application has changed of the values that it was given. What
+// the session holds besides, and what a login or a lock has found changed by another request, stays.
 func (l *loaded) change(entries map[any]any) error {
-	names := make(map[string]bool, len(entries))
+	seen := make(map[string][]byte, len(entries))
 	for key, value := range entries {
 		if _, ok := key.(loadedKey); ok {
 			continue
@@ -197,20 +234,21 @@ func (l *loaded) change(entries map[any]any) error {
 		if err != nil {
 			return err
 		}
-		names[name] = true
-		if before, ok := l.session.Bytes(name); ok && values.Same(before, data, value) {
+		if before, ok := l.seen[name]; ok && values.Same(before, data, value) {
+			seen[name] = before
 			continue
 		}
 		if err := l.session.SetBytes(name, data); err != nil {
 			return err
 		}
+		seen[name] = data
 	}
 	for name := range l.seen {
-		if !names[name] {
+		if _, ok := seen[name]; !ok {
 			l.session.Delete(name)
 		}
 	}
-	l.seen = names
+	l.seen = seen
 	return nil
 }
 

@@ -496,3 +496,98 @@ func TestParallelRequestsLoseNothing(t *testing.T) {
 		t.Errorf("%d %v", len(payloads), err)
 	}
 }
+
+func TestALoginTakesOverWhatOthersChanged(t *testing.T) {
+	for what, login := range map[string]func(s *sessiongate.Session) error{
+		"Login": func(s *sessiongate.Session) error { return s.Login(ctx, "owner:gorilla", 0) },
+		"Lock": func(s *sessiongate.Session) error {
+			return s.Lock(ctx, "x", 30*time.Second, func(context.Context) error { return nil })
+		},
+	} {
+		store, _ := newStore(t)
+		cookie := visit(t, store, "", func(s *sessions.Session) { s.Values["cart"], s.Values["gone"] = 3, 1 })
+		after := visit(t, store, cookie, func(s *sessions.Session) {
+			visit(t, store, cookie, func(other *sessions.Session) {
+				other.Values["cart"] = 4
+				delete(other.Values, "gone")
+			})
+			noError(t, login(Of(s)))
+			s.Values["user"] = "ada"
+		})
+		visit(t, store, after, func(s *sessions.Session) {
+			delete(s.Values, loadedKey{})
+			if !reflect.DeepEqual(s.Values, map[any]any{"cart": 4, "user": "ada"}) {
+				t.Errorf("%s: %v", what, s.Values)
+			}
+		})
+	}
+}
+
+func TestALogoutThroughTheSessionBelowLeavesNothing(t *testing.T) {
+	store, gate := newStore(t)
+	cookie := visit(t, store, "", func(s *sessions.Session) { s.Values["user"] = "ada" })
+	ended := visit(t, store, cookie, func(s *sessions.Session) { noError(t, Of(s).End(ctx)) })
+	if !strings.HasPrefix(ended, "session-key=;") {
+		t.Errorf("it goes on: %q", ended)
+	}
+	cookie = visit(t, store, "", func(s *sessions.Session) { s.Values["user"] = "ada" })
+	after := visit(t, store, cookie, func(s *sessions.Session) {
+		noError(t, Of(s).End(ctx))
+		s.AddFlash("bye")
+	})
+	token := strings.TrimPrefix(strings.Split(after, ";")[0], "session-key=")
+	if payloads, err := gate.PGetAll(ctx, token); err != nil || len(payloads) != 1 || after == cookie {
+		t.Errorf("%q %v", payloads, err)
+	}
+}
+
+func TestALockGivesValuesAfresh(t *testing.T) {
+	store, _ := newStore(t)
+	cookie := visit(t, store, "", func(s *sessions.Session) { s.Values["n"] = 0 })
+	var all sync.WaitGroup
+	for i := 0; i < 8; i++ {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.Header.Set("Cookie", strings.Split(cookie, ";")[0])
+			s, err := store.Get(r, "session-key")
+			for j := 0; j < 5 && err == nil; j++ {
+				err = Lock(ctx, s, "n", 30*time.Second, func(context.Context) error {
+					s.Values["n"] = s.Values["n"].(int) + 1
+					return nil
+				})
+			}
+			if err == nil {
+				err = s.Save(r, httptest.NewRecorder())
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	all.Wait()
+	visit(t, store, cookie, func(s *sessions.Session) {
+		if s.Values["n"] != 40 {
+			t.Errorf("%v", s.Values)
+		}
+		failed := errors.New("failed")
+		s.Values["before"] = true
+		if err := Lock(ctx, s, "n", 30*time.Second, func(context.Context) error {
+			s.Values["n"] = 99
+			return failed
+		}); err != failed || s.Values["n"] != 40 || s.Values["before"] != true {
+			t.Errorf("%v %v", err, s.Values)
+		}
+	})
+	visit(t, store, cookie, func(s *sessions.Session) {
+		delete(s.Values, loadedKey{})
+		if !reflect.DeepEqual(s.Values, map[any]any{"n": 40, "before": true}) {
+			t.Errorf("%v", s.Values)
+		}
+	})
+	foreign := sessions.NewSession(store, "x")
+	if err := Lock(ctx, foreign, "n", time.Second, nil); !errors.Is(err, sessiongate.ErrBadArgument) {
+		t.Error(err)
+	}
+}
