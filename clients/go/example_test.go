@@ -170,3 +170,30 @@ func ExampleNewSessiongate() {
 	// Ada <nil>
 	// <nil> <nil> <nil>
 }
+
+// Two requests that change the same value take turns.
+func ExampleSession_Lock() {
+	client := redis.NewClient(&redis.Options{Addr: lend.Address()})
+	defer func() { _ = client.Close() }()
+	gate, err := sessiongate.New(client, sessiongate.Options{SignKeys: [][]byte{[]byte("my-secret-sign-key")}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	session, err := gate.Session(ctx, "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = session.Set("items", 1)
+	err = session.Lock(ctx, "cart", 10*time.Second, func(context.Context) error {
+		var items int
+		if _, err := session.Get("items", &items); err != nil {
+			return err
+		}
+		return session.Set("items", items+1)
+	})
+	var items int
+	_, _ = session.Get("items", &items)
+	fmt.Println(items, err)
+	// Output: 2 <nil>
+}
