@@ -139,7 +139,7 @@ func ExampleSession_Login() {
 	for _, device := range devices {
 		fmt.Println(string(device.Payloads["agent"]), device.Current, err)
 	}
-	ended, err := gate.EndAll(ctx, "user:42", "")
+	ended, err := gate.EndAll(ctx, "user:42")
 	fmt.Println(ended, err)
 	// Output:
 	// "phone" true <nil>

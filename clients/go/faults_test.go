@@ -149,7 +149,7 @@ func TestWhatIsSentAgainWhenAReplyIsLost(t *testing.T) {
 		{"PDEL", false, func(token string) error { _, err := gate.PDelIfEqual(ctx, token, "a", []byte("1")); return err }},
 		{"PTTL", true, func(token string) error { _, err := gate.PTTL(ctx, token, "a"); return err }},
 		{"OSTART", false, func(string) error { _, err := gate.OStart(ctx, ownerOf(t), Life{}); return err }},
-		{"OEND", false, func(string) error { _, err := gate.OEnd(ctx, ownerOf(t), ""); return err }},
+		{"OEND", false, func(string) error { _, err := gate.OEnd(ctx, ownerOf(t)); return err }},
 		{"OLIST", true, func(string) error { _, err := gate.OList(ctx, ownerOf(t)); return err }},
 	} {
 		t.Run(fmt.Sprintf("%s again: %v", c.command, c.again), func(t *testing.T) {

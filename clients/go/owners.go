@@ -43,12 +43,19 @@ func (g *Gate) OList(ctx context.Context, owner string) ([]string, error) {
 	return tokens, nil
 }
 
-// OEnd ends an owner's sessions, all but the one of the token keep ("": all), and tells how many.
-// Where keep leads to no living session of that owner nothing ends: ErrNoSession.
+// OEnd ends an owner's sessions, all but the one of the token keep where that is given, and tells how
+// many. Where keep leads to no living session of that owner nothing ends: ErrNoSession. So it is where
+// keep is "", the token of a session that is not stored.
 //
 // Each sign key's sessions end at once; with several sign keys it is a call for each, and an error
 // may leave those of the other keys.
-func (g *Gate) OEnd(ctx context.Context, owner, keep string) (int, error) {
+func (g *Gate) OEnd(ctx context.Context, owner string, keep ...string) (int, error) {
+	switch {
+	case len(keep) > 1:
+		return 0, &Error{"OEND", ErrBadArgument, "more than one session is to be kept"}
+	case len(keep) == 1 && keep[0] == "":
+		return 0, &Error{"OEND", ErrNoSession, ""}
+	}
 	ended := 0
 	end := func(key *signKey, more ...any) error {
 		c := newCommand("OEND", redis.NewIntCmd(ctx, args("OEND", key, owner, more...)...)).once()
@@ -57,10 +64,10 @@ func (g *Gate) OEnd(ctx context.Context, owner, keep string) (int, error) {
 		return err
 	}
 	kept := -1
-	if keep != "" {
-		key, position, err := g.keyOf("OEND", keep)
+	if len(keep) == 1 {
+		key, position, err := g.keyOf("OEND", keep[0])
 		if err == nil {
-			err = end(key, "KEEP", keep)
+			err = end(key, "KEEP", keep[0])
 		}
 		if err != nil {
 			return 0, err
@@ -79,8 +86,8 @@ func (g *Gate) OEnd(ctx context.Context, owner, keep string) (int, error) {
 }
 
 // EndAll is OEnd, by the name that it has in every client: "log me out everywhere".
-func (g *Gate) EndAll(ctx context.Context, owner, keep string) (int, error) {
-	return g.OEnd(ctx, owner, keep)
+func (g *Gate) EndAll(ctx context.Context, owner string, keep ...string) (int, error) {
+	return g.OEnd(ctx, owner, keep...)
 }
 
 // Device is one of an owner's sessions, for a page of "your devices".

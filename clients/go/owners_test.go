@@ -35,7 +35,7 @@ func TestOwnersCommands(t *testing.T) {
 		if tokens := olist(t, gate, owner); len(tokens) != 0 {
 			t.Errorf("an owner without sessions: %q", tokens)
 		}
-		if n, err := gate.OEnd(ctx, owner, ""); n != 0 || err != nil {
+		if n, err := gate.OEnd(ctx, owner); n != 0 || err != nil {
 			t.Errorf("OEnd of none: %d %v", n, err)
 		}
 		first := ostart(t, gate, owner, Life{TTL: time.Minute, MaxTTL: time.Hour, Payloads: map[string][]byte{"a": []byte("1")}})
@@ -53,6 +53,10 @@ func TestOwnersCommands(t *testing.T) {
 		}
 		_, err = gate.OEnd(ctx, owner, first)
 		wantError(t, "KEEP of an ended session", err, ErrNoSession)
+		_, err = gate.OEnd(ctx, owner, first, third)
+		wantError(t, "OEnd that keeps two", err, ErrBadArgument)
+		_, err = gate.EndAll(ctx, owner, load(t, gate, "").Token())
+		wantError(t, "EndAll that keeps a session which is not stored", err, ErrNoSession)
 		_, err = gate.OEnd(ctx, owner, "no token")
 		wantError(t, "KEEP of no token", err, ErrBadToken)
 		if tokens := olist(t, gate, owner); len(tokens) != 2 {
@@ -228,7 +232,7 @@ func TestOwnersAreFoundWhileTheirSlotMoves(t *testing.T) {
 			return err
 		},
 		"OEnd": func(gate *Gate, owner, _ string) error {
-			n, err := gate.OEnd(ctx, owner, "")
+			n, err := gate.OEnd(ctx, owner)
 			if err == nil && n != 1 {
 				err = errors.New("not all ended")
 			}
