@@ -12,7 +12,7 @@ import (
 )
 
 // ErrHeaderSent is what OnError gets when a handler changed the session after the header had gone
-// out, with a token that the visitor could not be told any more.
+// out, or took the connection over, with a token that the visitor could not be told any more.
 var ErrHeaderSent = errors.New("sessiongate: the session got a token after the header was sent")
 
 // errNoHandler is a mistake of the program's.
@@ -72,6 +72,7 @@ type visit struct {
 	mu      sync.Mutex
 	session *Session // nil: nobody has asked for it
 	lost    bool     // it was ended meanwhile, and OnError knows
+	told    bool     // the header has a token that the visitor has not yet
 }
 
 func (v *visit) load(ctx context.Context) (*Session, error) {
@@ -132,7 +133,7 @@ func (v *visit) save(header http.Header) error {
 	}
 	header.Add("Set-Cookie", cookie.String())
 	header.Add("Cache-Control", `no-cache="Set-Cookie"`)
-	v.token = token
+	v.token, v.told = token, token != ""
 	return nil
 }
 
@@ -222,9 +223,13 @@ func (w *responseWriter) FlushError() error {
 }
 
 // Hijack saves the session; whoever takes the connection writes his own header, without its cookie.
+// OnError hears of a cookie that is lost so.
 func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if !w.begin() {
 		return nil, nil, w.err
+	}
+	if w.visit.told {
+		w.visit.gate.onError(w.visit.request, ErrHeaderSent)
 	}
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }

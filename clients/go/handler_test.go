@@ -404,7 +404,7 @@ func TestOfSeveralCookiesTheSignedOneCounts(t *testing.T) {
 
 func TestAConnectionCanBeTakenOver(t *testing.T) {
 	p := single(t)
-	gate, server, _ := site(t, p, routes{
+	gate, server, f := site(t, p, routes{
 		"/count": count,
 		"/hijack": func(w http.ResponseWriter, _ *http.Request, s *Session) {
 			_ = s.Set("a", 1)
@@ -427,6 +427,13 @@ func TestAConnectionCanBeTakenOver(t *testing.T) {
 	b.want("/copy", "copied")
 	if value(t, gate, b.token(), "a") != "1" || value(t, gate, b.token(), "b") != "1" {
 		t.Error("it was not saved")
+	}
+	if errs := f.all(); len(errs) != 0 {
+		t.Errorf("OnError: %v", errs)
+	}
+	newBrowser(t, server).want("/hijack", "hi")
+	if errs := f.all(); len(errs) != 1 || errs[0] != ErrHeaderSent {
+		t.Errorf("OnError of a cookie that is lost: %v", errs)
 	}
 }
 
