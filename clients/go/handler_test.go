@@ -566,8 +566,9 @@ func TestParallelRequestsOfOneVisitorLoseNothing(t *testing.T) {
 }
 
 func TestACookieOfANameThatCannotBeIsRefused(t *testing.T) {
+	client := closed(t, redis.NewClient(&redis.Options{}))
 	for _, name := range []string{"a b", "a=b", "a;b", "é", "a\r\nb"} {
-		if _, err := New(redis.NewClient(&redis.Options{}), Options{SignKeys: [][]byte{[]byte("k")}, Cookie: Cookie{Name: name}}); err == nil {
+		if _, err := New(client, Options{SignKeys: [][]byte{[]byte("k")}, Cookie: Cookie{Name: name}}); err == nil {
 			t.Errorf("%q was taken", name)
 		}
 	}
