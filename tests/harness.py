@@ -82,7 +82,7 @@ def is_token(token, sign_key=KEY):
 
 def is_internal(command):
     """Whether the name, in bytes, is of a command that no client may call."""
-    return command.upper().startswith((b"SGREPLAY.", b"SESSIONGATE.PROBE"))
+    return re.fullmatch(rb"SG[A-Z]{2}|SESSIONGATE\.PROBE(READ)?", command.upper()) is not None
 
 
 # Waiting and failing -----------------------------------------------------------------------------

@@ -1,41 +1,41 @@
 /*
  * effects.h - what a change of a session looks like in the AOF and on replicas.
  *
- *     START, ADOPT       SGREPLAY.START <token> <expire_at> <ttl>
+ *     START, ADOPT       SGST <token> <expire_at> <ttl>
  *                            [<created> <deadline> [<name> <data> ...]]
- *     PSET, PMSET        SGREPLAY.PSET <token> <name> <data> [<name> <data> ...]
- *       with a life      SGREPLAY.PSETEX <token> <ends_at> <name> <data> [<alias> ...]
- *       by an alias      SGREPLAY.PSETVIA <token> <count> <alias> ...
+ *     PSET, PMSET        SGPS <token> <name> <data> [<name> <data> ...]
+ *       with a life      SGPX <token> <ends_at> <name> <data> [<alias> ...]
+ *       by an alias      SGPV <token> <count> <alias> ...
  *                            <name> <data> [<name> <data> ...]
- *     PDEL, PPOP         SGREPLAY.PDEL <token> <name> [<alias> ...]
- *     EXPIRE             SGREPLAY.EXPIRE <token> <expire_at> <ttl> [<alias> ...]
- *     TOUCH              SGREPLAY.TOUCH <token> <expire_at> [<alias> ...]
- *     ROTATE             SGREPLAY.ROTATE <token> <successor> <expire_at> <deadline> <ttl>
+ *     PDEL, PPOP         SGPD <token> <name> [<alias> ...]
+ *     EXPIRE             SGEX <token> <expire_at> <ttl> [<alias> ...]
+ *     TOUCH              SGTO <token> <expire_at> [<alias> ...]
+ *     ROTATE             SGRO <token> <successor> <expire_at> <deadline> <ttl>
  *                            <alias_expire_at> [<alias> ...]
- *     EXPIRE 0, END      SGREPLAY.END <token> [<token> ...]
- *     a rewritten AOF    SGREPLAY.LOAD <token> <chunk> [<chunk> ...]
- *                        SGREPLAY.ALIAS <token> <successor>
+ *     EXPIRE 0, END      SGEN <token> [<token> ...]
+ *     a rewritten AOF    SGLO <token> <chunk> [<chunk> ...]
+ *                        SGAL <token> <successor>
  *
- *     removed before     SGREPLAY.SWEPT <token> <now> <count> <effect> <token> ...
+ *     removed before     SGSW <token> <now> <count> <effect> <token> ...
  *
  * and of a session that has an owner, where the owner's list changes too,
  *
- *     OSTART             SGREPLAY.OSTART <token> <owner> <expire_at> <ttl> <created> <deadline>
+ *     OSTART             SGOS <token> <owner> <expire_at> <ttl> <created> <deadline>
  *                            <list_expire_at> <count> <count> [<ended> ...] [<dead> ...]
  *                            [<name> <data> ...]
- *     EXPIRE, TOUCH      SGREPLAY.OEXPIRE <token> <owner> <expire_at> <ttl> <list_expire_at>
+ *     EXPIRE, TOUCH      SGOX <token> <owner> <expire_at> <ttl> <list_expire_at>
  *                            [<alias> ...]
- *     ROTATE             SGREPLAY.OROTATE <token> <successor> <owner> <expire_at> <deadline> <ttl>
+ *     ROTATE             SGOR <token> <successor> <owner> <expire_at> <deadline> <ttl>
  *                            <alias_expire_at> <list_expire_at> [<alias> ...]
- *     OEND, END          SGREPLAY.OEND <owner> <list_expire_at> <kept> <count> [<ended> ...]
+ *     OEND, END          SGOE <owner> <list_expire_at> <kept> <count> [<ended> ...]
  *                            [<dead> ...]
- *     a rewritten AOF    SGREPLAY.OWNER <owner> <token>
+ *     a rewritten AOF    SGOW <owner> <token>
  *
  * Times are in unix ms, the ttl in seconds; 0 means none, as in session.h and type.h. The aliases
  * of ROTATE and the tokens of END are deleted. Other aliases are those that a change came through:
  * they stay, but clients that cached what they read through them are told.
  *
- * SWEPT holds the effect of a call that wrote, and says that the session lost the first <count> of
+ * SGSW holds the effect of a call that wrote, and says that the session lost the first <count> of
  * its payloads before that were over at <now>, in the order of lives.h.
  *
  * An <owner> is a label. Its list has the token from then on, and expires at <list_expire_at>. The
@@ -53,7 +53,8 @@
  * Effects are absolute, carry no sign key, and are sent after the change was made. A call sends
  * one: the server wraps two in MULTI and EXEC, and then refuses them where it would not refuse one.
  * All are commands of our own: the server's can be renamed away in its configuration, and an effect
- * by such a name would be lost without a word.
+ * by such a name would be lost without a word. Their names have four letters, since the server looks
+ * each effect's up letter by letter.
  */
 #ifndef SESSIONGATE_EFFECTS_H
 #define SESSIONGATE_EFFECTS_H
@@ -62,23 +63,23 @@
 #include "session.h"
 #include "tokenlist.h"
 
-#define REPLAY_START "SGREPLAY.START"
-#define REPLAY_PSET "SGREPLAY.PSET"
-#define REPLAY_PSETVIA "SGREPLAY.PSETVIA"
-#define REPLAY_PSETEX "SGREPLAY.PSETEX"
-#define REPLAY_PDEL "SGREPLAY.PDEL"
-#define REPLAY_EXPIRE "SGREPLAY.EXPIRE"
-#define REPLAY_TOUCH "SGREPLAY.TOUCH"
-#define REPLAY_ROTATE "SGREPLAY.ROTATE"
-#define REPLAY_END "SGREPLAY.END"
-#define REPLAY_LOAD "SGREPLAY.LOAD"
-#define REPLAY_ALIAS "SGREPLAY.ALIAS"
-#define REPLAY_SWEPT "SGREPLAY.SWEPT"
-#define REPLAY_OSTART "SGREPLAY.OSTART"
-#define REPLAY_OEXPIRE "SGREPLAY.OEXPIRE"
-#define REPLAY_OROTATE "SGREPLAY.OROTATE"
-#define REPLAY_OEND "SGREPLAY.OEND"
-#define REPLAY_OWNER "SGREPLAY.OWNER"
+#define REPLAY_START "SGST"
+#define REPLAY_PSET "SGPS"
+#define REPLAY_PSETVIA "SGPV"
+#define REPLAY_PSETEX "SGPX"
+#define REPLAY_PDEL "SGPD"
+#define REPLAY_EXPIRE "SGEX"
+#define REPLAY_TOUCH "SGTO"
+#define REPLAY_ROTATE "SGRO"
+#define REPLAY_END "SGEN"
+#define REPLAY_LOAD "SGLO"
+#define REPLAY_ALIAS "SGAL"
+#define REPLAY_SWEPT "SGSW"
+#define REPLAY_OSTART "SGOS"
+#define REPLAY_OEXPIRE "SGOX"
+#define REPLAY_OROTATE "SGOR"
+#define REPLAY_OEND "SGOE"
+#define REPLAY_OWNER "SGOW"
 
 /* Strings as a call has them; .len of them. */
 struct strings {

@@ -89,7 +89,7 @@ def test_many_owners_whose_keys_move_one_by_one_under_load_stay_whole(narrow):  
 
 def received(node):
     """How many sessions the node has received from others."""
-    calls = info(node, "commandstats").get("cmdstat_SGREPLAY.LOAD", "calls=0,")
+    calls = info(node, "commandstats").get("cmdstat_SGLO", "calls=0,")
     return int(calls.split(",")[0].split("=")[1])
 
 

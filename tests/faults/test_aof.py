@@ -105,9 +105,9 @@ TOKEN, OTHER = signed(KEY, b"ForgedForgedForg"), signed(KEY, b"OtherOtherOtherO"
 V2 = signed_v2(KEY)
 LARGE = b"x" * 10_000_000
 INTERNAL = (START, PSET, PSETVIA, PDEL, EXPIRE, TOUCH, END, ROTATE, ALIAS, OSTART, OEXPIRE, OROTATE,
-            OEND, OWNER, LOAD) = [b"SGREPLAY." + name for name in (
-                b"START", b"PSET", b"PSETVIA", b"PDEL", b"EXPIRE", b"TOUCH", b"END", b"ROTATE",
-                b"ALIAS", b"OSTART", b"OEXPIRE", b"OROTATE", b"OEND", b"OWNER", b"LOAD")]
+            OEND, OWNER, LOAD) = [b"SG" + name for name in (
+                b"ST", b"PS", b"PV", b"PD", b"EX", b"TO", b"EN", b"RO", b"AL", b"OS", b"OX", b"OR",
+                b"OE", b"OW", b"LO")]
 NUMBERS = (b"-1", b"-9223372036854775808", b"1", b"9223372036854775807", b"9" * 30, b"soon", b"",
            b"9" * 10_000_000)
 

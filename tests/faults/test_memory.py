@@ -159,7 +159,7 @@ def test_a_session_of_100000_payloads_is_ended_at_once_and_freed_in_the_backgrou
         with Stream(master) as stream:
             stream.commands()
             assert wire.call("SESSIONGATE.END", KEY, token) == "OK"
-            assert stream.commands() == [[b"SGREPLAY.END", token]]
+            assert stream.commands() == [[b"SGEN", token]]
     assert error_code(pget, r, token, b"1") == "NOSESSION"
     for server in (master, replica):
         server.client()

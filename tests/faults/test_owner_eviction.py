@@ -88,7 +88,7 @@ def test_an_evicted_list_ends_its_sessions_by_one_effect(server, r):
         wait_for(lambda: r.dbsize() == 0, what="the list evicted")
         r.config_set("maxmemory", 0)
         sent = [command for command in stream.commands() if command[0] not in (b"MULTI", b"EXEC")]
-    assert [b"SGREPLAY.OEND", OWNER, b"0", b"", b"3", *tokens] in sent
+    assert [b"SGOE", OWNER, b"0", b"", b"3", *tokens] in sent
     assert [command[1] for command in sent if command[0].upper() in (b"DEL", b"UNLINK")] == [OWNER]
     assert len(sent) == 2
 

@@ -187,9 +187,9 @@ def test_while_writes_are_paused_reads_go_on_and_writes_wait(r, server):
         answers = {name: wire.read() for name, wire in waiting.items()}
         assert not any(isinstance(answer, Wire.Error) for answer in answers.values())
         sent = [command[0] for command in stream.commands()]
-        assert sent.count(b"SGREPLAY.START") == 1
-        assert sent.count(b"SGREPLAY.PSET") == 1
-        assert sent.count(b"SGREPLAY.EXPIRE") == 1
+        assert sent.count(b"SGST") == 1
+        assert sent.count(b"SGPS") == 1
+        assert sent.count(b"SGEX") == 1
     assert pget(r, token, b"n") == b"other"
     assert r.dbsize() == 2
     end(r, answers["START"])

@@ -3,7 +3,7 @@
 import pytest
 
 from features import OWNER, info, ostart, sg, signed_v2
-from harness import KEY, Stream, commands_in, end, expire, pset, signed, start
+from harness import KEY, Stream, commands_in, end, expire, is_internal, pset, signed, start
 
 AOF = {"appendonly": "yes", "appendfsync": "always", "auto_aof_rewrite_percentage": 0}
 
@@ -19,13 +19,13 @@ def expiry(r, token):
 def start_of(r, token, *payloads):
     """The effect that a session was started or adopted by, in its long form."""
     about = info(r, token)
-    return [b"SGREPLAY.START", token, expiry(r, token), number(about["idle"] // 1000),
+    return [b"SGST", token, expiry(r, token), number(about["idle"] // 1000),
             number(about["created"]), number(about["deadline"]), *payloads]
 
 
 def rotate_of(r, old, new, alias):
     about = info(r, new)
-    return [b"SGREPLAY.ROTATE", old, new, expiry(r, new), number(about["deadline"]),
+    return [b"SGRO", old, new, expiry(r, new), number(about["deadline"]),
             number(about["idle"] // 1000), alias]
 
 
@@ -51,14 +51,14 @@ def test_a_start_without_a_deadline_and_payloads_is_sent_in_a_short_form(r, stre
 def test_commands_on_payloads_send_payloads(r, stream):
     token = start(r)
     stream.commands()
-    pset_of = [b"SGREPLAY.PSET", token]
+    pset_of = [b"SGPS", token]
     sg(r, "PMSET", token, b"a", b"1", b"\0", b"\r\n", b"a", b"2")
     assert stream.commands() == [[*pset_of, b"a", b"1", b"\0", b"\r\n", b"a", b"2"]]
     sg(r, "PSET", token, b"a", b"3", b"XX")
     sg(r, "PSET", token, b"b", b"4", b"NX")
     assert stream.commands() == [[*pset_of, b"a", b"3"], [*pset_of, b"b", b"4"]]
     sg(r, "PPOP", token, b"\0")
-    assert stream.commands() == [[b"SGREPLAY.PDEL", token, b"\0"]]
+    assert stream.commands() == [[b"SGPD", token, b"\0"]]
 
 
 def test_expire_sends_the_cut_time_and_the_whole_ttl(r, stream):
@@ -67,7 +67,7 @@ def test_expire_sends_the_cut_time_and_the_whole_ttl(r, stream):
     for ttl in (50, 1000):
         expire(r, token, ttl)
         assert stream.commands() == [
-            [b"SGREPLAY.EXPIRE", token, expiry(r, token), number(ttl)]]
+            [b"SGEX", token, expiry(r, token), number(ttl)]]
 
 
 def test_touch_sends_the_new_time(r, stream):
@@ -75,7 +75,7 @@ def test_touch_sends_the_new_time(r, stream):
     r.pexpire(token, 5000)
     stream.commands()
     sg(r, "TOUCH", token)
-    assert stream.commands() == [[b"SGREPLAY.TOUCH", token, expiry(r, token)]]
+    assert stream.commands() == [[b"SGTO", token, expiry(r, token)]]
 
 
 def test_a_rotation_is_sent_as_one_step(r, stream):
@@ -96,15 +96,15 @@ def test_a_write_through_an_alias_is_sent_for_the_successor(r, stream):
     sg(r, "PPOP", new, b"n")
     expire(r, old, 99)
     assert stream.commands() == [
-        [b"SGREPLAY.PSETVIA", newest, b"2", old, new, b"n", b"d"],
-        [b"SGREPLAY.PDEL", newest, b"n", new],
-        [b"SGREPLAY.EXPIRE", newest, expiry(r, newest), b"99", old, new]]
+        [b"SGPV", newest, b"2", old, new, b"n", b"d"],
+        [b"SGPD", newest, b"n", new],
+        [b"SGEX", newest, expiry(r, newest), b"99", old, new]]
     r.pexpire(newest, 5000)
     stream.commands()
     sg(r, "TOUCH", old)
-    assert stream.commands() == [[b"SGREPLAY.TOUCH", newest, expiry(r, newest), old, new]]
+    assert stream.commands() == [[b"SGTO", newest, expiry(r, newest), old, new]]
     end(r, old)
-    assert stream.commands() == [[b"SGREPLAY.END", old, new, newest]]
+    assert stream.commands() == [[b"SGEN", old, new, newest]]
 
 
 def test_a_rotation_without_grace_through_an_alias_is_sent_with_the_aliases(r, stream):
@@ -142,12 +142,12 @@ def test_a_transaction_sends_the_effects_in_order(r, stream):
         new = transaction.execute()[3]
     sent = stream.commands()
     alias = sent[3]
-    assert alias[:3] == [b"SGREPLAY.ROTATE", token, new]
+    assert alias[:3] == [b"SGRO", token, new]
     assert sent == [
-        [b"MULTI"], [b"SGREPLAY.PSET", token, b"a", b"1", b"b", b"2"],
-        [b"SGREPLAY.PDEL", token, b"a"], alias,
-        [b"SGREPLAY.PSETVIA", new, b"1", token, b"c", b"3"],
-        [b"SGREPLAY.END", token, new], [b"EXEC"]]
+        [b"MULTI"], [b"SGPS", token, b"a", b"1", b"b", b"2"],
+        [b"SGPD", token, b"a"], alias,
+        [b"SGPV", new, b"1", token, b"c", b"3"],
+        [b"SGEN", token, new], [b"EXEC"]]
 
 
 # What follows a server ---------------------------------------------------------------------------
@@ -276,11 +276,11 @@ def test_a_rewritten_aof_holds_sessions_as_they_are_stored(make_server):
     successor = sg(r, "ROTATE", alias, "GRACE", 300)
     keys = (token, owned, OWNER, alias, successor)
     assert sorted(rewritten(server)) == sorted([
-        [b"SGREPLAY.LOAD", token, chunk_of(r, token, n=b"d", m=b"\r\n" * 100)],
-        [b"SGREPLAY.LOAD", owned, chunk_of(r, owned, OWNER)],
-        [b"SGREPLAY.LOAD", successor, chunk_of(r, successor)],
-        [b"SGREPLAY.OWNER", OWNER, owned],
-        [b"SGREPLAY.ALIAS", alias, successor],
+        [b"SGLO", token, chunk_of(r, token, n=b"d", m=b"\r\n" * 100)],
+        [b"SGLO", owned, chunk_of(r, owned, OWNER)],
+        [b"SGLO", successor, chunk_of(r, successor)],
+        [b"SGOW", OWNER, owned],
+        [b"SGAL", alias, successor],
         *([b"PEXPIREAT", key, expiry(r, key)] for key in keys)])
 
 
@@ -304,7 +304,7 @@ def test_sessions_of_any_size_are_loaded_from_a_rewritten_aof(make_server):
     r.persist(tokens[0])
     held, digest = server.sessions(), r.execute_command("DEBUG", "DIGEST")
     sizes = sorted(len(command) - 2 for command in rewritten(server)
-                   if command[0] == b"SGREPLAY.LOAD")
+                   if command[0] == b"SGLO")
     assert sizes[:8] == [1] * 8 and sizes[8] > 1 and len(sizes) == 12
     for _ in range(2):
         server.kill9()
@@ -319,7 +319,7 @@ def effects_in(server):
     """The names of the effects that its AOF holds since it was last rewritten."""
     [file] = (server.directory / "appendonlydir").glob("*.incr.aof")
     return [command[0] for command in commands_in(file.read_bytes())
-            if command[0].startswith(b"SGREPLAY.")]
+            if is_internal(command[0])]
 
 
 @pytest.mark.parametrize("instead", [b"none", b"string"])
@@ -345,8 +345,8 @@ def test_an_effect_makes_no_session_of_one_that_a_replica_has_lost(
     replica.wait_synced()
     assert {theirs.type(token) for token in tokens} == {instead}
     assert theirs.exists(*rotated) == 0
-    assert effects_in(replica)[before:] == [b"SGREPLAY." + name for name in (
-        b"PSET", b"PDEL", b"EXPIRE", b"ROTATE", b"ROTATE", b"TOUCH", b"END")]
+    assert effects_in(replica)[before:] == [
+        b"SGPS", b"SGPD", b"SGEX", b"SGRO", b"SGRO", b"SGTO", b"SGEN"]
     assert replica.info("replication")["master_link_status"] == "up"
     assert "error to its master" not in replica.log()
 

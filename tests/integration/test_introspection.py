@@ -11,7 +11,7 @@ from features import payloads, sg
 from harness import KEY, TOP, Stream, Wire, pset, signed, start
 from pages import section, text
 
-INTERNAL = re.compile(r"SGREPLAY\..*|SESSIONGATE\.PROBE(READ)?")
+INTERNAL = re.compile(r"SG[A-Z]{2}|SESSIONGATE\.PROBE(READ)?")
 
 # name: arity, flags besides those that all have, ACL categories, what happens to the token's key.
 # RO: reads it. RW: reads or changes it. RM: removes it. Behind that, what is done with the

@@ -22,25 +22,25 @@ def expiry(r, key):
 
 def ostart_of(r, token, ended=(), dead=(), payloads=(), owner=OWNER):
     about = info(r, token)
-    return [b"SGREPLAY.OSTART", token, owner, expiry(r, token), number(about["idle"] // 1000),
+    return [b"SGOS", token, owner, expiry(r, token), number(about["idle"] // 1000),
             number(about["created"]), number(about["deadline"]), expiry(r, owner),
             number(len(ended)), number(len(dead)), *ended, *dead, *payloads]
 
 
 def oexpire_of(r, token, *aliases):
-    return [b"SGREPLAY.OEXPIRE", token, OWNER, expiry(r, token),
+    return [b"SGOX", token, OWNER, expiry(r, token),
             number(info(r, token)["idle"] // 1000), expiry(r, OWNER), *aliases]
 
 
 def orotate_of(r, old, new, alias, *aliases):
     about = info(r, new)
-    return [b"SGREPLAY.OROTATE", old, new, OWNER, expiry(r, new), number(about["deadline"]),
+    return [b"SGOR", old, new, OWNER, expiry(r, new), number(about["deadline"]),
             number(about["idle"] // 1000), alias, expiry(r, OWNER), *aliases]
 
 
 def oend_of(r, kept=b"", ended=(), dead=()):
     life = expiry(r, OWNER) if r.exists(OWNER) else b"0"
-    return [b"SGREPLAY.OEND", OWNER, life, kept, number(len(ended)), *ended, *dead]
+    return [b"SGOE", OWNER, life, kept, number(len(ended)), *ended, *dead]
 
 
 def test_ostart_sends_the_session_with_its_list_as_one(r, stream):
@@ -103,20 +103,20 @@ def test_end_sends_the_list_that_it_leaves(r, stream):
     r.delete(OWNER)
     stream.commands()
     end(r, tokens[2])
-    assert stream.commands() == [[b"SGREPLAY.END", tokens[2]]]
+    assert stream.commands() == [[b"SGEN", tokens[2]]]
 
 
 def test_expire_and_touch_send_the_list_where_it_changes(r, stream):
     token = ostart(r, 60)
     stream.commands()
     expire(r, token, 100)
-    assert stream.commands() == [[b"SGREPLAY.EXPIRE", token, expiry(r, token), b"100"]]
+    assert stream.commands() == [[b"SGEX", token, expiry(r, token), b"100"]]
     expire(r, token, 1000)
     assert stream.commands() == [oexpire_of(r, token)]
     r.pexpire(token, 5000)
     stream.commands()
     sg(r, "TOUCH", token)
-    assert stream.commands() == [[b"SGREPLAY.TOUCH", token, expiry(r, token)]]
+    assert stream.commands() == [[b"SGTO", token, expiry(r, token)]]
     r.delete(OWNER)
     r.pexpire(token, 5000)
     stream.commands()
@@ -165,7 +165,7 @@ def test_a_transaction_and_a_script_send_their_effects_in_order(r, stream):
         olist(transaction)
         oend(transaction)
         transaction.execute()
-    names = [b"MULTI", b"SGREPLAY.OSTART", b"SGREPLAY.OEND", b"EXEC"]
+    names = [b"MULTI", b"SGOS", b"SGOE", b"EXEC"]
     assert [command[0] for command in stream.commands()] == names
     r.eval("redis.call('SESSIONGATE.OSTART', ARGV[1], KEYS[1], 60) "
            "return redis.call('SESSIONGATE.OEND', ARGV[1], KEYS[1])", 1, OWNER, KEY)

@@ -264,7 +264,7 @@ def test_a_request_of_the_application_writes_at_most_once_a_minute(server, r, ap
         stream.commands()
         for _ in range(3):
             application.read(SIGN_KEY, token)
-        assert [command[0] for command in stream.commands()] == [b"SGREPLAY.TOUCH"]
+        assert [command[0] for command in stream.commands()] == [b"SGTO"]
     assert r.ttl(token) > 3590
 
 
@@ -508,7 +508,7 @@ def test_an_operator_reaches_no_payload(make_server, default):
                 ("ACL", "SETUSER", "operator", "+@all"), ("ACL", "GETUSER", "default"),
                 ("ACL", "LOG"), ("CLIENT", "LIST"), ("CLIENT", "TRACKING", "ON"),
                 ("SUBSCRIBE", "x"), ("PSUBSCRIBE", "__key*"), ("BGSAVE",), ("BGREWRITEAOF",),
-                ("SESSIONGATE.PGETALL", SIGN_KEY, token), ("SGREPLAY.PSET", token, "n", "d"),
+                ("SESSIONGATE.PGETALL", SIGN_KEY, token), ("SGPS", token, "n", "d"),
                 ("SESSIONGATE.PPOP", SIGN_KEY, token, "user"),
                 ("SESSIONGATE.ROTATE", SIGN_KEY, token),
                 ("INFO", "everything"), ("SCAN", "0"), ("TYPE", token), ("TTL", token),

@@ -175,9 +175,10 @@ def test_the_next_write_removes_what_is_over_and_says_so_in_its_own_effect(
     with Stream(server) as stream:
         answer = sg(r, command, token, *WRITES[command])
         [sent] = stream.commands()
-    assert sent[:2] == [b"SGREPLAY.SWEPT", token] and sent[3] == b"2"
-    assert sent[4:6] == [b"SGREPLAY." + {"PMSET": b"PSET", "PPOP": b"PDEL"}.get(
-        command, command.encode()), token]
+    assert sent[:2] == [b"SGSW", token] and sent[3] == b"2"
+    assert sent[4:6] == [{
+        "PSET": b"SGPS", "PMSET": b"SGPS", "PDEL": b"SGPD", "PPOP": b"SGPD", "EXPIRE": b"SGEX",
+        "TOUCH": b"SGTO", "ROTATE": b"SGRO"}[command], token]
     assert abs(int(sent[2]) - time.time() * 1000) < 60_000
     sg(r, command, like, *WRITES[command])
     if command == "ROTATE":
@@ -189,16 +190,16 @@ def test_the_next_write_removes_what_is_over_and_says_so_in_its_own_effect(
 def test_a_call_through_an_alias_and_one_of_an_owner_remove_too(server, r):
     old = sg(r, "OSTART", b"owner", 1000)
     token = sg(r, "ROTATE", old, "GRACE", 100)
-    for command, words, effect in (("PSET", (b"m", b"d"), b"PSETVIA"),
-                                   ("PSET", (b"m", b"d", "EX", 60), b"PSETEX"),
-                                   ("PDEL", (b"m",), b"PDEL"), ("EXPIRE", (700,), b"OEXPIRE"),
-                                   ("ROTATE", (), b"OROTATE")):
+    for command, words, effect in (("PSET", (b"m", b"d"), b"SGPV"),
+                                   ("PSET", (b"m", b"d", "EX", 60), b"SGPX"),
+                                   ("PDEL", (b"m",), b"SGPD"), ("EXPIRE", (700,), b"SGOX"),
+                                   ("ROTATE", (), b"SGOR")):
         let_end(r, token, b"over")
         with Stream(server) as stream:
             sg(r, command, old, *words)
             [sent] = stream.commands()
-        assert sent[:2] == [b"SGREPLAY.SWEPT", token] and sent[3] == b"1"
-        assert sent[4:6] == [b"SGREPLAY." + effect, token]
+        assert sent[:2] == [b"SGSW", token] and sent[3] == b"1"
+        assert sent[4:6] == [effect, token]
 
 
 def test_a_call_removes_no_more_than_it_may_and_as_many_as_it_adds(r, token):
@@ -331,7 +332,7 @@ def test_the_effect_of_a_life_has_its_end(r, token, stream):
     sg(r, "PSET", token, b"n", b"d", "EX", 60)
     left = pttl(r, token, b"n")
     [[name, key, ends_at, *payload]] = stream.commands()
-    assert (name, key, payload) == (b"SGREPLAY.PSETEX", token, [b"n", b"d"])
+    assert (name, key, payload) == (b"SGPX", token, [b"n", b"d"])
     assert abs(int(ends_at) - (time.time() * 1000 + left)) < 1000
 
 

@@ -13,25 +13,25 @@ TOKENS = signed(KEY, b"ForgedSession000"), signed_v2(KEY, b"ForgedSession0000000
 def forged(token, successor):
     """Each internal command, as the server itself would send it."""
     later = int((time.time() + 1000) * 1000)
-    yield "SGREPLAY.START", token, later, 60
-    yield "SGREPLAY.START", token, 0, 60, 1, later, b"n", b"d"
-    yield "SGREPLAY.PSET", token, b"n", b"d", b"m", b"d"
-    yield "SGREPLAY.PDEL", token, b"n"
-    yield "SGREPLAY.PSETEX", token, later, b"n", b"d"
-    yield "SGREPLAY.SWEPT", token, later, 5, b"SGREPLAY.PDEL", token, b"n"
-    yield "SGREPLAY.EXPIRE", token, later, 60
-    yield "SGREPLAY.ROTATE", token, successor, later, 0, 60, later
-    yield "SGREPLAY.ROTATE", token, successor, 0, 0, 0, 0, token
-    yield "SGREPLAY.TOUCH", token, later
-    yield "SGREPLAY.END", token, successor
-    yield "SGREPLAY.PSETVIA", token, 1, successor, b"n", b"d"
-    yield "SGREPLAY.OSTART", token, b"owner", later, 60, 1, later, later, 1, 0, successor
-    yield "SGREPLAY.OEXPIRE", token, b"owner", later, 60, later, successor
-    yield "SGREPLAY.OROTATE", token, successor, b"owner", later, 0, 60, 0, later, token
-    yield "SGREPLAY.OEND", b"owner", 0, token, 1, successor, token
-    yield "SGREPLAY.OWNER", token, successor
-    yield "SGREPLAY.LOAD", token, b"\1\0\x3c\2\1\1nd", b"\1\1md"
-    yield "SGREPLAY.ALIAS", token, successor
+    yield "SGST", token, later, 60
+    yield "SGST", token, 0, 60, 1, later, b"n", b"d"
+    yield "SGPS", token, b"n", b"d", b"m", b"d"
+    yield "SGPD", token, b"n"
+    yield "SGPX", token, later, b"n", b"d"
+    yield "SGSW", token, later, 5, b"SGPD", token, b"n"
+    yield "SGEX", token, later, 60
+    yield "SGRO", token, successor, later, 0, 60, later
+    yield "SGRO", token, successor, 0, 0, 0, 0, token
+    yield "SGTO", token, later
+    yield "SGEN", token, successor
+    yield "SGPV", token, 1, successor, b"n", b"d"
+    yield "SGOS", token, b"owner", later, 60, 1, later, later, 1, 0, successor
+    yield "SGOX", token, b"owner", later, 60, later, successor
+    yield "SGOR", token, successor, b"owner", later, 0, 60, 0, later, token
+    yield "SGOE", b"owner", 0, token, 1, successor, token
+    yield "SGOW", token, successor
+    yield "SGLO", token, b"\1\0\x3c\2\1\1nd", b"\1\1md"
+    yield "SGAL", token, successor
     yield "SESSIONGATE.PROBE", token
 
 

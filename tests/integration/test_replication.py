@@ -51,7 +51,7 @@ def is_soon(milliseconds, ttl):
 def test_start_sends_the_token_and_the_time_of_expiry(r, stream):
     token = start(r, KEY, 77)
     [[name, key, expiry, ttl]] = stream.commands()
-    assert (name, key, ttl) == (b"SGREPLAY.START", token, b"77")
+    assert (name, key, ttl) == (b"SGST", token, b"77")
     assert is_soon(expiry, 77)
     assert int(expiry) == r.execute_command("PEXPIRETIME", token)
 
@@ -60,9 +60,9 @@ def test_pset_and_pdel_send_what_they_were_given_without_the_sign_key(r, stream)
     token = start(r)
     stream.commands()
     pset(r, token, b"n\0\r\n", b"d\0\r\n")
-    assert stream.commands() == [[b"SGREPLAY.PSET", token, b"n\0\r\n", b"d\0\r\n"]]
+    assert stream.commands() == [[b"SGPS", token, b"n\0\r\n", b"d\0\r\n"]]
     pdel(r, token, b"n\0\r\n")
-    assert stream.commands() == [[b"SGREPLAY.PDEL", token, b"n\0\r\n"]]
+    assert stream.commands() == [[b"SGPD", token, b"n\0\r\n"]]
 
 
 def test_expire_sends_the_time_of_expiry(r, stream):
@@ -70,7 +70,7 @@ def test_expire_sends_the_time_of_expiry(r, stream):
     stream.commands()
     expire(r, token, 99)
     [[name, key, expiry, ttl]] = stream.commands()
-    assert (name, key, ttl) == (b"SGREPLAY.EXPIRE", token, b"99")
+    assert (name, key, ttl) == (b"SGEX", token, b"99")
     assert int(expiry) == r.execute_command("PEXPIRETIME", token) and is_soon(expiry, 99)
 
 
@@ -80,7 +80,7 @@ def test_the_end_of_a_session_sends_its_token(r, stream, over):
     token = start(r)
     stream.commands()
     over(r, token)
-    assert stream.commands() == [[b"SGREPLAY.END", token]]
+    assert stream.commands() == [[b"SGEN", token]]
 
 
 def test_reading_sends_nothing(r, stream):
@@ -108,9 +108,9 @@ def test_a_transaction_sends_its_effects_in_order_within_one_multi(r, stream):
         transaction.set("y", 1)
         other = transaction.execute(raise_on_error=False)[2]
     assert [command[:2] for command in stream.commands()] == [
-        [b"MULTI"], [b"SET", b"x"], [b"SGREPLAY.PSET", token],
-        [b"SGREPLAY.START", other], [b"SGREPLAY.PDEL", token],
-        [b"SGREPLAY.EXPIRE", token], [b"SGREPLAY.END", token], [b"SET", b"y"], [b"EXEC"]]
+        [b"MULTI"], [b"SET", b"x"], [b"SGPS", token],
+        [b"SGST", other], [b"SGPD", token],
+        [b"SGEX", token], [b"SGEN", token], [b"SET", b"y"], [b"EXEC"]]
 
 
 def test_a_script_sends_its_effects_and_not_itself(r, stream):
@@ -123,8 +123,8 @@ def test_a_script_sends_its_effects_and_not_itself(r, stream):
         return other""", 1, token, KEY)
     assert is_token(other)
     assert [command[:2] for command in stream.commands()] == [
-        [b"MULTI"], [b"SGREPLAY.PSET", token], [b"SGREPLAY.START", other],
-        [b"SGREPLAY.END", token], [b"EXEC"]]
+        [b"MULTI"], [b"SGPS", token], [b"SGST", other],
+        [b"SGEN", token], [b"EXEC"]]
 
 
 def test_effects_go_to_the_database_of_the_call(server, r):
@@ -146,7 +146,7 @@ def test_the_aof_holds_what_is_sent(make_server):
     aof = b"".join(file.read_bytes() for file in sorted(
         (server.directory / "appendonlydir").glob("*.incr.aof")))
     # The AOF may annotate with lines of #; the stream has PUBLISH marks and pings.
-    effects = [part for part in sent.split(b"*") if b"SGREPLAY" in part]
+    effects = [part for part in sent.split(b"*") if b"\r\n$4\r\nSG" in part]
     assert len(effects) > 20
     position = 0
     for effect in effects:
