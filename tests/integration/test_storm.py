@@ -519,8 +519,10 @@ class Storm:
         return token
 
     def token(self):
-        """Mostly one that is somebody's; of dead ones the younger."""
+        """Mostly one that is somebody's, often one of the last; of dead ones the younger."""
         chance = self.rng.random()
+        if chance < 0.3 and self.model.keys:
+            return self.rng.choice(list(self.model.keys)[-5:])
         if chance < 0.8 and self.model.keys:
             return self.rng.choice(list(self.model.keys))
         if chance < 0.83:
