@@ -457,6 +457,30 @@ def test_a_replica_answers_by_its_own_clock_and_removes_nothing(make_server, rep
     assert replica.sessions() == master.sessions()
 
 
+def test_clients_of_a_replica_hear_of_writes_by_the_alias_that_they_read_through(
+        make_server, replica_of):
+    """Whether these removed what was over before, or not."""
+    master = make_server()
+    replica = replica_of(master)
+    r = master.client()
+    old = start(r, KEY, 1000)
+    token = sg(r, "ROTATE", old, "GRACE", 300)
+    with replica.wire(3) as cache:
+        cache.socket.settimeout(10)
+        cache.call("CLIENT", "TRACKING", "ON")
+        for over in (False, True):
+            for command, *words in (("PSET", b"n", b"d", "EX", 60), ("PSET", b"n", b"d"),
+                                    ("PDEL", b"n"), ("EXPIRE", 500), ("TOUCH",)):
+                if over:
+                    let_end(r, token, b"over")
+                if command == "TOUCH":
+                    r.pexpire(token, 5000)
+                replica.wait_synced()
+                assert cache.call("SESSIONGATE.TTL", KEY, old) > 0
+                sg(r, command, old, *words)
+                assert cache.read() == [b"invalidate", [old]], (command, over)
+
+
 @pytest.mark.parametrize("preamble", ["yes", "no"])
 def test_a_restarted_server_holds_what_it_held_over_or_not(make_server, preamble):
     server = make_server(aof_use_rdb_preamble=preamble, **AOF)
