@@ -33,7 +33,7 @@ from harness import KEY, Wire, wait_for
 
 LOST = "no acknowledged write is lost"
 RISEN = "no ended session is alive again"
-OVERDUE = "no session outlives its TTL, and no payload its own life"
+OVERDUE = "no session outlives its TTL, no payload its life"
 FOREIGN = "no payload comes from another session"
 HANDLED = "no error but those that a cluster client handles"
 SENTENCES = (LOST, RISEN, OVERDUE, FOREIGN, HANDLED)
