@@ -48,8 +48,8 @@ DRIFT = 1.0  # seconds; MIGRATE sends the TTL that is left, so the time on the w
 
 class Operation:
     """`over`: the earliest and the latest moment at which a START or EXPIRE ends the session, or a
-    PSET with a life its payload. With a `ttl` the earliest counts from now; the latest is known when
-    it is answered."""
+    PSET with a life its payload. With a `ttl` the earliest counts from now; the latest is known
+    when it is answered."""
 
     def __init__(self, kind, name=None, size=0, over=None, ttl=None):
         self.kind, self.name, self.size, self.ttl = kind, name, size, ttl

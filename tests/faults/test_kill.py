@@ -129,7 +129,7 @@ class Writer(threading.Thread):
 
 
 def found(wire, tokens):
-    """{token: (PEXPIRETIME, what PGET and PTTL of each of NAMES answer, when that was asked)} on the
+    """{token: (PEXPIRETIME, what PGET and PTTL of each of NAMES answer, when that was asked)} of the
     server."""
     asked = now_ms()
     times = wire.pipeline(("PEXPIRETIME", token) for token in tokens)
