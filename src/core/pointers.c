@@ -72,9 +72,14 @@ static void *moved_block(void *block, memory_mover move, void *context) {
     return moved ? moved : block;
 }
 
-void pointers_move(struct pointers *pointers, uint32_t len, memory_mover move, void *context) {
+void pointers_move(struct pointers *pointers, memory_mover move, void *context) {
     pointers->first = moved_block(pointers->first, move, context);
     pointers->further = moved_block(pointers->further, move, context);
-    for (uint32_t i = 0; i < further_segments(len); i++)
-        pointers->further[i] = moved_block(pointers->further[i], move, context);
+}
+
+void pointers_move_segment(struct pointers *pointers, uint32_t place, memory_mover move,
+                           void *context) {
+    if (place == 0 || place % POINTERS_SEGMENT != 0) return;
+    void ***segment = &pointers->further[place / POINTERS_SEGMENT - 1];
+    *segment = moved_block(*segment, move, context);
 }

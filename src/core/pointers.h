@@ -45,7 +45,10 @@ void pointers_free(struct pointers *pointers, uint32_t len);
 /* Bytes of memory that an array of len takes, as asked from the allocator. */
 size_t pointers_memory(uint32_t len);
 
-/* Moves the blocks of an array of len. */
-void pointers_move(struct pointers *pointers, uint32_t len, memory_mover move, void *context);
+/* Moves the blocks of an array: the first and the directory; and the further segment that begins
+ * with a place, where one does. */
+void pointers_move(struct pointers *pointers, memory_mover move, void *context);
+void pointers_move_segment(struct pointers *pointers, uint32_t place, memory_mover move,
+                           void *context);
 
 #endif

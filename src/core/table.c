@@ -235,11 +235,11 @@ size_t table_memory(const struct table *table) {
 struct table *table_move_self(struct table *table, memory_mover move, void *context) {
     struct table *moved = move(context, table);
     if (moved) table = moved;
-    pointers_move(&table->chains, table->buckets, move, context);
+    pointers_move(&table->chains, move, context);
     if (!table->lives) return table;
     struct lives *lives = move(context, table->lives);
     if (lives) table->lives = lives;
-    pointers_move(&table->lives->nodes, table->lives->len, move, context);
+    pointers_move(&table->lives->nodes, move, context);
     return table;
 }
 
@@ -256,7 +256,11 @@ static struct node *move_node(struct table *table, struct node *node, memory_mov
     return &moved->node;
 }
 
+/* There are at least as many buckets as payloads, and so as there are in the heap. */
 void table_move_bucket(struct table *table, uint32_t bucket, memory_mover move, void *context) {
+    pointers_move_segment(&table->chains, bucket, move, context);
+    if (table->lives && bucket < table->lives->len)
+        pointers_move_segment(&table->lives->nodes, bucket, move, context);
     struct node **link = chain_at(table, bucket);
     for (; *link; link = &(*link)->next) *link = move_node(table, *link, move, context);
 }

@@ -46,8 +46,8 @@ const uint8_t *table_next(const struct table *table, size_t *place, const struct
 /* Bytes of memory the table takes, as asked from the allocator. */
 size_t table_memory(const struct table *table);
 
-/* Moves the table's own blocks, and returns where it is now; moves the nodes of a bucket, 0 ..
- * buckets - 1. */
+/* Moves the table's own blocks, a few, and returns where it is now; moves the nodes of a bucket, 0
+ * .. buckets - 1, and now and then a segment of pointers. */
 struct table *table_move_self(struct table *table, memory_mover move, void *context);
 void table_move_bucket(struct table *table, uint32_t bucket, memory_mover move, void *context);
 

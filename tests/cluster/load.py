@@ -33,7 +33,7 @@ from harness import KEY, Wire, wait_for
 
 LOST = "no acknowledged write is lost"
 RISEN = "no ended session is alive again"
-OVERDUE = "no session outlives its TTL"
+OVERDUE = "no session outlives its TTL, no payload its life"
 FOREIGN = "no payload comes from another session"
 HANDLED = "no error but those that a cluster client handles"
 SENTENCES = (LOST, RISEN, OVERDUE, FOREIGN, HANDLED)
@@ -47,12 +47,19 @@ DRIFT = 1.0  # seconds; MIGRATE sends the TTL that is left, so the time on the w
 
 
 class Operation:
-    """`over`: the earliest and the latest moment at which a START or EXPIRE ends the session. With a
-    `ttl` the earliest counts from now; the latest is known when it is answered."""
+    """`over`: the earliest and the latest moment at which a START or EXPIRE ends the session, or a
+    PSET with a life its payload. With a `ttl` the earliest counts from now; the latest is known
+    when it is answered."""
 
     def __init__(self, kind, name=None, size=0, over=None, ttl=None):
         self.kind, self.name, self.size, self.ttl = kind, name, size, ttl
         self.over = over if ttl is None else (time.time() + ttl, float("inf"))
+
+    def may_be_over(self, answered):
+        return self.over is not None and self.over[0] - CLOCK <= answered
+
+    def may_last(self, sent):
+        return self.over is None or sent <= self.over[1] + CLOCK
 
 
 class Session:
@@ -112,11 +119,23 @@ def broken(session, name, sure, sent, answered, answer, drift=0):
         return FOREIGN
     if not there:
         return OVERDUE if any(state.living for state in states) else RISEN
-    for state in there:
-        index = state.payloads.get(name)
-        if answer == session.data(index) if index is not None else isinstance(answer, Wire.Error):
-            return None
-    return LOST
+    verdicts = [of_payload(session, state.payloads.get(name), sent, answered, answer)
+                for state in there]
+    return None if None in verdicts else OVERDUE if OVERDUE in verdicts else LOST
+
+
+def of_payload(session, index, sent, answered, answer):
+    """The sentence that the answer breaks if the operation of that index set the payload last; None
+    for an index is none."""
+    is_error = isinstance(answer, Wire.Error)
+    if index is None:
+        return None if is_error else LOST
+    operation = session.history[index]
+    if is_error:
+        return None if operation.may_be_over(answered) else LOST
+    if answer != session.data(index):
+        return LOST
+    return None if operation.may_last(sent) else OVERDUE
 
 
 class RedisPy:
@@ -275,7 +294,9 @@ class Writer(Worker):
         name = self.random.choice(NAMES)
         if dice < 0.6:
             size = self.random.choice((0, 10, 100, 100, 1000, 20000))
-            return self.write(session, Operation("PSET", name, size))
+            life = self.random.choice((None, None, 1, 3, 600))
+            words = () if life is None else ("EX", life)
+            return self.write(session, Operation("PSET", name, size, ttl=life), *words)
         if dice < 0.75:
             return self.write(session, Operation("PDEL", name))
         if dice < 0.85:
@@ -317,7 +338,7 @@ class Writer(Worker):
         before = State(session.history, len(session.history))
         session.history.append(operation)
         if operation.kind == "PSET":
-            arguments = (operation.name, session.data(len(session.history) - 1))
+            arguments = (operation.name, session.data(len(session.history) - 1), *arguments)
         elif operation.kind == "PDEL":
             arguments = (operation.name,)
         sent = time.time()
@@ -342,16 +363,24 @@ class Writer(Worker):
         if reply == "OK":
             if not before.may_be_there(sent, self.load.drift):
                 self.load.complain(OVERDUE, text)
-            elif operation.kind == "PDEL" and operation.name not in before.payloads:
-                self.load.complain(LOST, text)
+            elif operation.kind == "PDEL":
+                self.judge_deleted(session, operation, before, sent, text)
         elif reply.code == "NOSESSION":
             if not before.may_be_gone(answered):
                 self.load.complain(LOST, text)
         elif reply.code == "NOPAYLOAD" and operation.kind == "PDEL":
-            if operation.name in before.payloads:
+            index = before.payloads.get(operation.name)
+            if index is not None and not session.history[index].may_be_over(answered):
                 self.load.complain(LOST, text)
         else:
             self.load.complain(HANDLED, text)
+
+    def judge_deleted(self, session, operation, before, sent, text):
+        index = before.payloads.get(operation.name)
+        if index is None:
+            self.load.complain(LOST, text)
+        elif not session.history[index].may_last(sent):
+            self.load.complain(OVERDUE, text)
 
     def write_late(self, session):
         """A write that comes after the session was ended is refused, and does not bring it back."""

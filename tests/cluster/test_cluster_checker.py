@@ -73,6 +73,18 @@ def test_a_session_that_answers_after_its_ttl_is_overdue():
     assert verdict(made, made.data(1), at=NOW + 102) == OVERDUE
 
 
+def test_a_payload_that_answers_after_its_life_is_overdue_and_one_that_is_gone_before_is_lost():
+    made = session(Operation("PSET", b"a", over=(NOW + 5, NOW + 6)), sure=2)
+    assert verdict(made, NOPAYLOAD, at=NOW + 4) == LOST
+    assert verdict(made, made.data(1), at=NOW + 4) is None
+    for right in (NOPAYLOAD, made.data(1)):
+        assert verdict(made, right, at=NOW + 5.5) is None
+    assert verdict(made, NOPAYLOAD, at=NOW + 7) is None
+    assert verdict(made, made.data(1), at=NOW + 7) == OVERDUE
+    made.history.append(SET_AGAIN)  # without a life, and not sure
+    assert verdict(made, made.data(2), at=NOW + 7) is verdict(made, NOPAYLOAD, at=NOW + 7) is None
+
+
 def test_an_expire_without_an_answer_may_count_or_not():
     made = session(SET, Operation("EXPIRE", over=(NOW + 5, float("inf"))), sure=2)
     assert verdict(made, NOSESSION, at=NOW + 1) == LOST

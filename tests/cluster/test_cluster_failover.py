@@ -79,6 +79,8 @@ def test_a_promoted_replica_has_each_session_with_its_expiry_time_to_the_millise
     with master.wire() as wire:
         tokens = wire.pipeline([("SESSIONGATE.START", KEY, 600)] * 100)
         wire.pipeline(("SESSIONGATE.PSET", KEY, token, b"n", token) for token in tokens)
+        wire.pipeline(("SESSIONGATE.PSET", KEY, token, name, token, *life) for token in tokens
+                      for name, *life in ((b"lives", "EX", 500), (b"over", "PX", 1)))
         wire.pipeline(("SESSIONGATE.EXPIRE", KEY, token, 300 + index)
                       for index, token in enumerate(tokens[:50]))
         wire.pipeline(("SESSIONGATE.END", KEY, token) for token in tokens[90:])
@@ -89,5 +91,8 @@ def test_a_promoted_replica_has_each_session_with_its_expiry_time_to_the_millise
     cluster.fail_over(replica)
     cluster.wait_whole()
     assert held(replica) == held(master) == before
+    for token in tokens[:90]:
+        assert 400_000 < ask(replica, "SESSIONGATE.PTTL", KEY, token, b"lives") <= 500_000
+        assert ask(replica, "SESSIONGATE.PGET", KEY, token, b"over").code == "NOPAYLOAD"
     for token in tokens[90:]:
         assert ask(replica, "SESSIONGATE.PSET", KEY, token, b"n", b"d").code == "NOSESSION"

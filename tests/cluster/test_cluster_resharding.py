@@ -51,6 +51,19 @@ def test_resharding_under_load_loses_no_acknowledged_write(narrow, client):
         assert load.handled.get("MOVED", 0) + load.handled.get("ASK", 0) > 0
 
 
+def test_a_resharded_session_has_its_payloads_with_their_lives_to_the_millisecond(narrow):
+    one, other, cluster = narrow
+    before = {token: digest for token, (digest, _) in stock(one, 300).items()}
+
+    def both():
+        return {token: digest for node in (one, other)
+                for token, (digest, _) in held(node).items()}
+    for source, target in ((one, other), (other, one)):
+        cluster.reshard(source, target, MOVING)
+        assert both() == before
+    assert held(other) == {}
+
+
 @pytest.mark.full
 def test_resharding_many_sessions_many_times_loses_no_acknowledged_write(make_cluster):
     cluster = make_cluster(masters=3)
@@ -112,12 +125,19 @@ def test_atomic_migration_under_load_loses_no_acknowledged_write(atomic, narrow)
 
 
 def stock(node, sessions):
-    """Start that many sessions on the node, every third without a payload; what it then holds."""
+    """Start that many sessions on the node, every third without a payload, every third with some
+    that end; what it then holds."""
     with node.wire() as wire:
         tokens = wire.pipeline([("SESSIONGATE.START", KEY, 600)] * sessions)
         wire.pipeline(("SESSIONGATE.PSET", KEY, token, name, token * size)
                       for index, token in enumerate(tokens) if index % 3
                       for name, size in ((b"n", 1), (b"\0\r\n", 50)))
+        wire.pipeline(("SESSIONGATE.PSET", KEY, token, name, token, *life)
+                      for token in tokens[1::3]
+                      for name, *life in ((b"lives", "EX", 500), (b"over", "PX", 1)))
+        last = tokens[1::3][-1]
+        wait_for(lambda: isinstance(wire.call("SESSIONGATE.PTTL", KEY, last, b"over"), Wire.Error),
+                 10, "what is short is over, and stored")
     return held(node)
 
 
@@ -130,6 +150,10 @@ def test_atomic_migration_keeps_data_and_ttl_to_the_millisecond(atomic, narrow):
     moved = {token for token in before if slot_of(token) < MOVING}
     assert len(moved) > 50
     assert held(other) == {token: before[token] for token in moved}
+    lives = [ask(other, "SESSIONGATE.PTTL", KEY, token, b"lives") for token in moved]
+    assert sum(400_000 < left <= 500_000 for left in lives if isinstance(left, int)) > 10
+    assert {ask(other, "SESSIONGATE.PTTL", KEY, token, b"over").code for token in moved} == \
+        {"NOPAYLOAD"}
     assert held(one) == {token: before[token] for token in before.keys() - moved}
     assert cluster.unequal() == []
     migrate_slots(other, one, 0, MOVING - 1)

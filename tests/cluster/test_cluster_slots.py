@@ -10,7 +10,7 @@ import time
 import pytest
 
 from cluster import ask, node_id, slot_of
-from harness import KEY, signed
+from harness import KEY, Wire, signed, wait_for
 
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -149,6 +149,23 @@ def test_a_session_that_moved_is_served_at_the_target_and_redirected_by_the_sour
             wire.call("ASKING")
             assert wire.call(*call) == answer
     assert pget(move.source, move.other) == move.other
+
+
+def test_a_payload_that_ends_moves_with_its_session_and_ends_when_it_would_have(move):
+    """What is over moves too, and is removed by the next write there."""
+    for name, life in ((b"lives", ("EX", 300)), (b"over", ("PX", 1))):
+        assert ask(move.source, "SESSIONGATE.PSET", KEY, move.one, name, b"d", *life) == "OK"
+    pttl = ("SESSIONGATE.PTTL", KEY, move.one)
+    wait_for(lambda: isinstance(ask(move.source, *pttl, b"over"), Wire.Error), 10, "one is over")
+    digest = ask(move.source, "DEBUG", "DIGEST-VALUE", move.one)
+    move.importing()
+    move.migrating()
+    move.migrate(move.one, move.other)
+    assert ask(move.target, "DEBUG", "DIGEST-VALUE", move.one) == digest
+    move.finish()
+    assert 200_000 < ask(move.target, *pttl, b"lives") <= 300_000
+    assert ask(move.target, *pttl, b"over").code == "NOPAYLOAD"
+    assert ask(move.target, "SESSIONGATE.PSET", KEY, move.one, b"over", b"d", "NX") == "OK"
 
 
 def test_two_sessions_on_two_sides_are_answered_tryagain(move):

@@ -8,7 +8,8 @@
 A length is 1, 2, 5 or 9 bytes, a string a length and its bytes (or LZF-compressed); the version is
 the server's RDB version. A session is a string for each chunk of payloads, the first with a head:
 created, deadline, ttl and count of payloads. In a chunk each payload is its name's length and its
-data's length, then the name, then the data. Numbers have seven bits a byte, the lowest first, and
+data's length, then the name, then the data; before it, if it has a life of its own, a NUL and when
+that ends, in six bytes, the lowest first. Numbers have seven bits a byte, the lowest first, and
 128 added to all bytes but the last. A rotated token is one string, its successor; an owner is one,
 of 41 bytes for each token: id, signature in binary, pad.
 """
@@ -78,9 +79,10 @@ def number(value):
     return (bytes([value % 128 + 128]) + number(value // 128)) if value >= 128 else bytes([value])
 
 
-def payload(name, data, name_len=None, data_len=None):
+def payload(name, data, name_len=None, data_len=None, ends_at=None):
     """One payload of a chunk; its lengths may lie."""
-    return (number(len(name) if name_len is None else name_len)
+    life = b"" if ends_at is None else b"\0" + ends_at.to_bytes(6, "little")
+    return (life + number(len(name) if name_len is None else name_len)
             + number(len(data) if data_len is None else data_len) + name + data)
 
 

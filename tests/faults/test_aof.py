@@ -2,7 +2,7 @@
 
 import pytest
 
-from features import signed_v2
+from features import sg, signed_v2
 from harness import (KEY, Wire, commands_in, end, error_code, expire, pdel, pget, pset, signed,
                      start, wait_for)
 
@@ -25,6 +25,8 @@ def appending(make_server, **config):
 RECORDS = {
     "START": lambda client, token: start(client, KEY, 1000),
     "PSET": lambda client, token: pset(client, token, b"n", b"new"),
+    "PSET with a life": lambda client, token: sg(client, "PSET", token, b"n", b"new", "EX", 60),
+    "PSET behind what is over": lambda client, token: pset(client, token, b"n", b"new"),
     "PDEL": lambda client, token: pdel(client, token, b"n"),
     "EXPIRE": lambda client, token: expire(client, token, 5000),
     "END": lambda client, token: end(client, token),
@@ -40,12 +42,20 @@ def transaction(client, token):
         pipeline.execute()
 
 
+def let_end(client, token):
+    """A payload that is over, and stored until the next write."""
+    sg(client, "PSET", token, b"over", b"old", "PX", 1)
+    wait_for(lambda: error_code(sg, client, "PTTL", token, b"over"), 10, "the payload is over")
+
+
 def last_record(server, write):
     """Writes once more. Answers the AOF before and after, and what the server holds each time."""
     client = server.client()
     token = start(client, KEY, 1000)
     pset(client, token, b"n", b"old")
     pset(client, token, b"o", b"old")
+    if write is RECORDS["PSET behind what is over"]:
+        let_end(client, token)
     file = aof_of(server)
     before = file.read_bytes(), server.sessions()
     write(client, token)
@@ -104,10 +114,10 @@ def test_a_transaction_cut_at_any_byte_is_whole_or_absent(make_server):
 TOKEN, OTHER = signed(KEY, b"ForgedForgedForg"), signed(KEY, b"OtherOtherOtherO")
 V2 = signed_v2(KEY)
 LARGE = b"x" * 10_000_000
-INTERNAL = (START, PSET, PSETVIA, PDEL, EXPIRE, TOUCH, END, ROTATE, ALIAS, OSTART, OEXPIRE, OROTATE,
-            OEND, OWNER, LOAD) = [b"SG" + name for name in (
-                b"ST", b"PS", b"PV", b"PD", b"EX", b"TO", b"EN", b"RO", b"AL", b"OS", b"OX", b"OR",
-                b"OE", b"OW", b"LO")]
+INTERNAL = (START, PSET, PSETVIA, PSETEX, PDEL, EXPIRE, TOUCH, END, ROTATE, ALIAS, OSTART, OEXPIRE,
+            OROTATE, OEND, OWNER, LOAD, SWEPT) = [b"SG" + name for name in (
+                b"ST", b"PS", b"PV", b"PX", b"PD", b"EX", b"TO", b"EN", b"RO", b"AL", b"OS", b"OX",
+                b"OR", b"OE", b"OW", b"LO", b"SW")]
 NUMBERS = (b"-1", b"-9223372036854775808", b"1", b"9223372036854775807", b"9" * 30, b"soon", b"",
            b"9" * 10_000_000)
 
@@ -116,10 +126,17 @@ NUMBERS = (b"-1", b"-9223372036854775808", b"1", b"9223372036854775807", b"9" * 
 FIRST = b"\1\2\x3c\3" + b"\1\1a1"
 OWNED = b"\1\2\x3c\x83\x80\x80\x10" + b"\5owner" + b"\1\1a1"
 MORE = b"\2\2bb22", b"\2\x80\1cc" + b"3" * 128
+LONG, SHORT = b"\0" + b"\x7f" * 6, b"\0\1\0\0\0\0\0"  # lives
+LIVING = b"\1\2\x3c\3" + LONG + b"\1\1a1"
+OVER = SHORT + MORE[0], MORE[1]
 
 
 def started(token=TOKEN, times=(b"0",) * 4):
     return (START, token, *times)
+
+
+def swept(*effect, token=TOKEN, now=b"9" * 13, count=b"9"):
+    return (SWEPT, token, now, count, *effect)
 
 
 HOSTILE = {
@@ -171,33 +188,61 @@ HOSTILE = {
            "the short START": [started(times=(number, b"60")), started(OTHER, (b"0", number))],
            "EXPIRE": [started(), (EXPIRE, TOKEN, number, number)],
            "TOUCH": [started(), (TOUCH, TOKEN, number)],
+           "PSETEX": [started(), (PSETEX, TOKEN, number, b"n", b"d"),
+                      (PSETEX, TOKEN, b"9" * 13, b"m", b"d"), (PSETEX, TOKEN, number, b"m", b"d")],
+           "SWEPT": [started(), *[(PSETEX, TOKEN, b"%d" % end, b"n%d" % end, b"d")
+                                  for end in range(1, 40)],
+                     swept(PSET, TOKEN, b"n", b"d", now=number, count=b"3"),
+                     swept(PSET, TOKEN, b"n", b"d", now=b"9", count=number),
+                     swept(PSET, TOKEN, b"n", b"d", now=number, count=number)],
            "ROTATE": [started(), (ROTATE, TOKEN, OTHER, *[number] * 4)]}.items()},
     "writes to a session that never started": [(PSET, TOKEN, b"n", b"d"), (PDEL, OTHER, b"n"),
                                                (EXPIRE, TOKEN + b"2", b"0", b"0"),
                                                (TOUCH, TOKEN, b"1"), (END, OTHER, OTHER),
                                                (ROTATE, TOKEN + b"3", TOKEN + b"4", *[b"0"] * 4)],
+    "lives around the longest that there can be": [
+        started(), *[(PSETEX, TOKEN, b"%d" % end, b"n%d" % end, b"d")
+                     for end in (2**48 - 2, 2**48 - 1, 2**48, 2**48 + 1, 2**63 - 1)]],
+    "what is over removed with an effect that is none, or another's, or itself": [
+        started(), (PSETEX, TOKEN, b"1", b"n", b"d"), swept(), swept(PSET), swept(b""),
+        swept(PSET, TOKEN), swept(PSET, TOKEN, b"n"), swept(START, TOKEN, b"0", b"0"),
+        swept(END, TOKEN), swept(b"SGPZ", TOKEN, b"n", b"d"), swept(LARGE, TOKEN),
+        swept(*swept(PSET, TOKEN, b"n", b"d")), swept(b"sgps", TOKEN, b"n", b"d"),
+        swept(PSET, OTHER, b"n", b"d"), swept(PSET, TOKEN, b"n", b"d", token=OTHER),
+        swept(ROTATE, TOKEN, TOKEN, *[b"0"] * 4), swept(ROTATE, OTHER, TOKEN, *[b"0"] * 4),
+        swept(OROTATE, TOKEN, OTHER, TOKEN, *[b"9" * 13] * 5)],
+    "all that a session has removed before its effect": [
+        started(), *[(PSETEX, TOKEN, b"1", b"n%d" % n, b"d") for n in range(40)],
+        swept(PDEL, TOKEN, b"n0", count=b"40"), (PSETEX, TOKEN, b"1", b"n", b"d"),
+        swept(PDEL, TOKEN, b"n"), (PSETEX, TOKEN, b"1", b"n", b"d"),
+        swept(ROTATE, TOKEN, OTHER, *[b"0"] * 4)],
     "a session rotated away with itself as an alias": [
         started(), (ROTATE, TOKEN, OTHER, *[b"0"] * 4, TOKEN, OTHER, OTHER)],
     "an effect on a string": [command for write in (
         (PSET, TOKEN, b"n", b"d"), (PDEL, TOKEN, b"n"), (EXPIRE, TOKEN, b"0", b"0"),
+        (PSETEX, TOKEN, b"9" * 13, b"n", b"d"), swept(PDEL, TOKEN, b"n"),
         (TOUCH, TOKEN, b"1"), (END, TOKEN, TOKEN),
         (ALIAS, TOKEN, OTHER), (ROTATE, TOKEN, OTHER, *[b"0"] * 4),
         (ROTATE, OTHER, TOKEN, *[b"0"] * 4), started())
         for command in ((b"SET", TOKEN, b"s"), write)],
     "an effect on an alias": [command for write in (
         (PSET, TOKEN, b"n", b"d"), (PDEL, TOKEN, b"n"), (EXPIRE, TOKEN, b"0", b"0"),
+        (PSETEX, TOKEN, b"9" * 13, b"n", b"d"), swept(PDEL, TOKEN, b"n"),
         (TOUCH, TOKEN, b"1"), (END, TOKEN, TOKEN),
         (ROTATE, TOKEN, OTHER, *[b"0"] * 4), (ROTATE, OTHER, TOKEN, *[b"0"] * 4), started())
         for command in ((ALIAS, TOKEN, OTHER), write)],
     "chunks that are no session": [(LOAD, V2, *chunks) for chunks in (
         (b"",), (b"", FIRST, *MORE), (FIRST,), (OWNED, MORE[0]), (FIRST, *MORE, MORE[0]), MORE,
-        (FIRST, MORE[0], b"", MORE[1]), (FIRST, FIRST, FIRST), (LARGE,), (b"\xff" * 10_000_000,))],
+        (FIRST, MORE[0], b"", MORE[1]), (FIRST, FIRST, FIRST), (LARGE,), (b"\xff" * 10_000_000,),
+        (LIVING,), (LIVING, *OVER, OVER[0]), (LIVING[:10], *OVER), (LIVING[:11], *OVER),
+        (b"\1\2\x3c\3" + bytes(7) + b"\1\1a1", *OVER))],
     "a session of a label of 201 bytes": [(LOAD, V2, b"\0\0\0\x80\x80\x80\x10\xc9\1" + b"o" * 201)],
     "a session of the latest times there are": [
         (LOAD, TOKEN, b"\xff" * 8 + b"\x7f" + b"\xff" * 8 + b"\x7f" + b"\xff" * 4 + b"\x0f\0")],
     "a session in place of what is there": [command for was in (
         started(), (ALIAS, TOKEN, OTHER), (b"SET", TOKEN, b"s"), (OWNER, TOKEN, V2),
         (LOAD, TOKEN, FIRST, *MORE)) for command in (was, (LOAD, TOKEN, OWNED, *MORE))],
+    "a session of lives": [(LOAD, TOKEN, LIVING, *OVER), swept(PSET, TOKEN, b"n", b"d")],
     "a session in place of nothing, under names that are no tokens": [
         (LOAD, b"", FIRST, *MORE), (LOAD, LARGE, FIRST, *MORE)],
     "a session started twice": [started(), (PSET, TOKEN, b"n", b"d"), started()],
@@ -279,8 +324,9 @@ def test_a_stored_session_that_was_altered_is_left_out_or_whole(make_server):
     rest = b"".join(MORE)
     calls = [(LOAD, signed(KEY, b"Altered0000%05d" % number), *chunks)
              for number, chunks in enumerate(
-                 [(chunk + rest,) for first in (FIRST, OWNED) for chunk in altered(first)]
+                 [(chunk + rest,) for first in (FIRST, OWNED, LIVING) for chunk in altered(first)]
                  + [(FIRST + chunk,) for chunk in altered(rest)]
+                 + [(FIRST, chunk, MORE[1]) for chunk in altered(LONG + MORE[0])]
                  + [(FIRST, chunk, MORE[1]) for chunk in altered(MORE[0])])]
     good = LOAD, TOKEN, FIRST, *MORE
     server = forged(make_server, *(started(call[1]) for call in calls), *calls, good)

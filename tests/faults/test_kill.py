@@ -23,34 +23,50 @@ def now_ms():
 
 
 class Session:
-    """What was acknowledged of a session: payloads, and the earliest and latest time of expiry."""
+    """What was acknowledged of a session: payloads, and the earliest and latest time of expiry: its
+    own, and that of each payload that has one. What lives for a millisecond is over when it is
+    looked at."""
 
     def __init__(self):
         self.alive = False
         self.payloads = {}
+        self.ends = {}
         self.expires = None
 
     def __str__(self):
         return str(vars(self))[:500]
 
     def apply(self, command, arguments, sent, acknowledged):
-        if command == "PSET":
-            self.payloads[arguments[0]] = arguments[1]
-        elif command == "PDEL":
-            del self.payloads[arguments[0]]
+        if command in ("PSET", "PDEL"):
+            name, *rest = arguments
+            life = dict(zip(rest[1::2], rest[2::2])).get("PX")
+            self.payloads.pop(name, None)
+            self.ends.pop(name, None)
+            if command == "PSET" and life != 1:
+                self.payloads[name] = rest[0]
+            if life and life > 1:
+                self.ends[name] = (sent + life, acknowledged + life)
         elif command in ("END", "ROTATE"):
             self.alive = False
         else:
             self.alive = True
             self.expires = (sent + arguments[0] * 1000, acknowledged + arguments[0] * 1000)
 
-    def held(self, expires_at, read):
-        """Whether the server holds just this, by PEXPIRETIME and PGET of each of NAMES."""
+    def held(self, expires_at, read, left, asked):
+        """Whether the server holds just this, by PEXPIRETIME, and PGET and PTTL of each of NAMES,
+        that were asked for between two times."""
         if not self.alive:
             return expires_at == -2 and set(read) == {NO_SESSION}
         first, last = self.expires
         return first <= expires_at <= last and \
-            read == [self.payloads.get(name, NO_PAYLOAD) for name in NAMES]
+            read == [self.payloads.get(name, NO_PAYLOAD) for name in NAMES] and \
+            all(self.ends_right(*each, asked) for each in zip(NAMES, left))
+
+    def ends_right(self, name, left, asked):
+        if name not in self.ends:
+            return left == (-1 if name in self.payloads else NO_PAYLOAD)
+        first, last = self.ends[name]
+        return isinstance(left, int) and first - asked[1] <= left <= last - asked[0]
 
 
 class Writer(threading.Thread):
@@ -103,18 +119,29 @@ class Writer(threading.Thread):
             return token, command, ()
         if command == "EXPIRE":
             return token, command, (rng.randrange(1000, 100_000),)
-        if command == "PDEL" and name in self.sessions[token].payloads:
-            return token, command, (name,)
-        return token, "PSET", (name, rng.randbytes(rng.choice((1, 30, 300, 30_000))))
+        held = self.sessions[token].payloads
+        if command == "PDEL" and name in held:
+            return token, command, (name, *rng.choice(((), ("IFEQ", held[name]))))
+        life = rng.choice(((), ("PX", 1), ("PX", rng.randrange(1, 100) * 1_000_000)))
+        condition = rng.choice(((), ("IFEQ", held[name]))) if name in held else ()
+        data = rng.randbytes(rng.choice((1, 30, 300, 30_000)))
+        return token, "PSET", (name, data, *condition, *life)
 
 
 def found(wire, tokens):
-    """{token: (PEXPIRETIME, what PGET of each of NAMES answers)} on the server."""
+    """{token: (PEXPIRETIME, what PGET and PTTL of each of NAMES answer, when that was asked)} of the
+    server."""
+    asked = now_ms()
     times = wire.pipeline(("PEXPIRETIME", token) for token in tokens)
-    read = iter(wire.pipeline((("SESSIONGATE.PGET", KEY, token, name)
-                               for token in tokens for name in NAMES), batch=100))
-    read = (reply.code if isinstance(reply, Wire.Error) else reply for reply in read)
-    return {token: (time, [next(read) for _ in NAMES]) for token, time in zip(tokens, times)}
+
+    def of_names(command):
+        replies = wire.pipeline((("SESSIONGATE." + command, KEY, token, name)
+                                 for token in tokens for name in NAMES), batch=100)
+        return (reply.code if isinstance(reply, Wire.Error) else reply for reply in replies)
+    read, left = of_names("PGET"), of_names("PTTL")
+    asked = asked, now_ms()
+    return {token: (time, [next(read) for _ in NAMES], [next(left) for _ in NAMES], asked)
+            for token, time in zip(tokens, times)}
 
 
 def check(server, writers):

@@ -62,7 +62,8 @@ class Traffic(threading.Thread):
         at = rng.randrange(len(tokens))
         token = tokens.pop(at) if what in ("END", "ROTATE") else tokens[at]
         return ("SESSIONGATE." + what, KEY, token, *{
-            "PSET": (name, rng.randbytes(rng.choice((1, 30, 300, 3000)))),
+            "PSET": (name, rng.randbytes(rng.choice((1, 30, 300, 3000))),
+                     *rng.choice(((), ("PX", 1), ("PX", 20), ("EX", 9000)))),
             "PDEL": (name,),
             "EXPIRE": (rng.randrange(1000, 9000),),
             "END": (),

@@ -5,6 +5,7 @@ used_memory is what the server asked of its allocator, so a leak shows to the by
 
 import pytest
 
+from features import sg
 from harness import (KEY, Stream, end, error_code, expire, pdel, pget, pset, start, wait_for)
 
 SESSIONS = 100_000
@@ -39,7 +40,16 @@ def live(wire, sessions):
             (("PGET", b"wrong", token, b"user") for token in tokens[::5]),
             # More payloads than one block holds, and fewer again: a table grows and shrinks.
             (("PSET", KEY, token, b"n%d" % i, b"d") for token in tokens[::100] for i in range(40)),
-            (("PDEL", KEY, token, b"n%d" % i) for token in tokens[::100] for i in range(35))):
+            (("PDEL", KEY, token, b"n%d" % i) for token in tokens[::100] for i in range(35)),
+            # Lives, in a block and in a table: long ones, none, and ones that are soon over.
+            (("PSET", KEY, token, b"code", b"123456", "EX", 300) for token in tokens[::7]),
+            (("PSET", KEY, token, b"code", b"123456") for token in tokens[::14]),
+            (("PSET", KEY, token, b"m%d" % i, b"d", "EX", 300)
+             for token in tokens[::100] for i in range(40)),
+            (("PSET", KEY, token, b"m%d" % i, b"d" * i, "PX", 1)
+             for token in tokens[::100] for i in range(1, 30)),
+            (("PSET", KEY, token, b"code", b"123456", "PX", 1) for token in tokens[::21]),
+            (("PDEL", KEY, token, b"m39", "IFEQ", b"d") for token in tokens[::100])):
         wire.pipeline(("SESSIONGATE." + command, *arguments) for command, *arguments in commands)
     # A rotated token and an alias of it each, for some.
     for at, successor in zip(range(0, len(tokens), 10), wire.pipeline(
@@ -140,6 +150,30 @@ def test_sessions_of_a_full_life_give_all_their_memory_back(server, way):
 @pytest.mark.parametrize("way", WAYS)
 def test_100000_sessions_of_a_full_life_give_all_their_memory_back(server, way):
     gives_back(server, way, SESSIONS)
+
+
+@pytest.mark.parametrize("lasting", [0, 2, 30], ids="beside {}".format)
+def test_memory_is_as_before_when_payloads_with_lives_came_and_went(r, lasting):
+    """To the byte from the second time on: the table that the first one may have made stays."""
+    token = start(r, KEY, 5000)
+    for n in range(lasting):
+        pset(r, token, b"%d" % n, b"d" * 50)
+    usages = [r.memory_usage(token, samples=0)]
+
+    def come_and_go(payloads):
+        with r.pipeline(transaction=True) as transaction:
+            for n in range(payloads):
+                sg(transaction, "PSET", token, b"short %d" % n, b"d" * 50, "PX", 1)
+            transaction.execute()
+        assert r.memory_usage(token, samples=0) > usages[0] + payloads * 50
+        last = b"short %d" % (payloads - 1)
+        wait_for(lambda: error_code(sg, r, "PTTL", token, last), 10, "they are over")
+        expire(r, token, 5000)
+        usages.append(r.memory_usage(token, samples=0))
+    for _ in range(4):
+        come_and_go(40)
+    assert len(set(usages[1:])) == 1
+    assert usages[1] <= usages[0] + 1000 and (lasting > 0 or usages[1] == usages[0])
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ import os
 import pytest
 
 import dump
-from features import OWNER, olist, ostart, signed_v2
-from harness import KEY, pget, pset, signed, start, wait_for
+from features import OWNER, olist, ostart, sg, signed_v2
+from harness import KEY, error_code, pget, pset, signed, start, wait_for
 
 BATCH = 250
 NAMES = [b"n", b"user", b"cart", b"\0\xff"]
@@ -22,6 +22,22 @@ def token_of(number):
 
 
 # Dumps that a server made, or could have made -----------------------------------------------------
+
+def with_lives(r, payloads):
+    """A session where each third of the payloads lasts, and each third is over."""
+    token = start(r)
+    with r.pipeline(transaction=True) as transaction:  # one by one each would remove the one before
+        for n in range(payloads):
+            life = ("PX", 1), ("EX", 1000 + n), ()
+            sg(transaction, "PSET", token, b"n%d" % n, b"%d" % n * 5, *life[n % 3])
+        transaction.execute()
+    wait_for(lambda: pttl_code(r, token, b"n0") == "NOPAYLOAD", 10, "the first is over")
+    return token
+
+
+def pttl_code(r, token, name):
+    return error_code(sg, r, "PTTL", token, name)
+
 
 def made_by_server(r):
     """Bodies as this server dumps them (with its compression), and its RDB version."""
@@ -38,6 +54,7 @@ def made_by_server(r):
         bodies.append(body)
         r.delete(token)
     bodies.append(dump.taken_apart(r.dump(ostart(r, 60, "PAYLOADS", 1, b"n", b"d")))[0])
+    bodies += (dump.taken_apart(r.dump(with_lives(r, payloads)))[0] for payloads in (1, 9, 60))
     r.flushall()
     bodies.sort(key=len)
     return bodies, version
@@ -56,6 +73,17 @@ def test_a_dump_made_here_is_what_the_server_makes(r):
     assert body == dump.rotated(new)
     assert r.restore(token, 0, dump.footed(body, version), replace=True)
     assert pget(r, token, b"n") == b"data"
+
+
+def test_a_dump_of_a_life_made_here_is_what_the_server_makes(r):
+    r.config_set("rdbcompression", "no")
+    token = start(r, KEY, 60)
+    body, version = dump.taken_apart(r.dump(token))
+    for ends_at in (1, 2**41, 2**48 - 1):
+        made = dump.session(1, [dump.payload(b"n", b"data", ends_at=ends_at)])
+        assert r.restore(token, 60_000, dump.footed(made, version), replace=True)
+        assert dump.taken_apart(r.dump(token))[0] == made
+        assert pttl_code(r, token, b"n") == ("NOPAYLOAD" if ends_at == 1 else None)
 
 
 def test_a_dump_of_an_owner_made_here_is_what_the_server_makes(r):
@@ -117,7 +145,8 @@ def huge_length(rng, body):
 
 def some_payload(rng):
     name = rng.choice(NAMES) + b"%d" % rng.randrange(99)
-    return dump.payload(name, rng.randbytes(rng.randrange(1, 50)))
+    ends_at = rng.choice((None, None, 1, 2**41, 2**48 - 1))
+    return dump.payload(name, rng.randbytes(rng.randrange(1, 50)), ends_at=ends_at)
 
 
 def wrong_count(rng, _):
@@ -139,6 +168,16 @@ def name_twice(rng, _):
     payloads.append(rng.choice(payloads))
     cut_at = rng.randrange(len(payloads))
     return dump.session(len(payloads), [b"".join(payloads[:cut_at]), b"".join(payloads[cut_at:])])
+
+
+def odd_lives(rng, _):
+    """Lives of nothing, twice before one payload, cut short, or behind the last; and many right."""
+    payloads = [dump.payload(b"n%d" % i, b"d", ends_at=rng.choice((None, 1, 2, 2**48 - 1)))
+                for i in range(rng.choice((1, 5, 16, 17, 40)))]
+    odd = rng.choice([bytes(7), b"\0" + rng.randbytes(6), rng.randbytes(7), b"\0", b""])
+    at = rng.randrange(len(payloads) + 1)
+    joined = b"".join(payloads[:at]) + odd + b"".join(payloads[at:])
+    return dump.session(len(payloads), [joined])
 
 
 def odd_chunks(rng, _):
@@ -179,8 +218,8 @@ def unusual(rng, _):
 
 
 DAMAGES = [cut, insert, remove, flip_bits, replace_bytes, huge_length, wrong_count,
-           wrong_payload_length, name_twice, odd_chunks, other_format, odd_times, odd_successor,
-           unusual]
+           wrong_payload_length, odd_lives, name_twice, odd_chunks, other_format, odd_times,
+           odd_successor, unusual]
 
 
 # The test ----------------------------------------------------------------------------------------
@@ -213,6 +252,8 @@ def use(wire, tokens):
         assert good(call(command), "NOSESSION")
     for name in NAMES:
         assert good(call("PGET", name, of=sessions), "NOPAYLOAD")
+    assert good(call("PTTL", b"n", of=sessions), "NOPAYLOAD")
+    assert set(call("PSET", b"ends", b"data", "PX", 1, of=sessions)) <= {"OK"}
     assert set(call("PSET", b"written", b"data", of=sessions)) <= {"OK"}
     assert set(call("PGET", b"written", of=sessions)) <= {b"data"}
     assert all(size > 0 for size in wire.pipeline(("MEMORY", "USAGE", token) for token in tokens))

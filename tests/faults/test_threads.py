@@ -38,9 +38,19 @@ def filled(wire):
         wire.pipeline(("SESSIONGATE.PSET", KEY, token, name, data_of(token, name))
                       for token in tokens)
     # Enough payloads for the server to free them elsewhere.
-    wire.pipeline(("SESSIONGATE.PSET", KEY, token, b"n%d" % i, b"d") for token in tokens
-                  for i in range(200))
+    wire.pipeline(("SESSIONGATE.PSET", KEY, token, b"n%d" % i, b"d",
+                   *(("EX", 1000 + i) if i % 2 else ())) for token in tokens for i in range(200))
     return tokens
+
+
+def let_end(wire, tokens):
+    """Those that were asked for end, and the next write removes them."""
+    names = [(token, name) for token in tokens for name in NAMES]
+    wire.pipeline(("SESSIONGATE.PSET", KEY, *each, data_of(*each, 1), "PX", 1) for each in names)
+    left = [("SESSIONGATE.PTTL", KEY, *each) for each in names]
+    wait_for(lambda: all(isinstance(reply, Wire.Error) for reply in wire.pipeline(left)), 10,
+             "they are over")
+    return wire.pipeline(("SESSIONGATE.TOUCH", KEY, token) for token in tokens)
 
 
 def overwrite(wire, tokens):
@@ -65,6 +75,7 @@ def once(*command):
 CHANGES = {
     "PSET": overwrite,
     "PDEL": delete,
+    "an end": let_end,
     "END": for_each("SESSIONGATE.END", KEY, None),
     "EXPIRE 0": for_each("SESSIONGATE.EXPIRE", KEY, None, 0),
     "ROTATE": for_each("SESSIONGATE.ROTATE", KEY, None),

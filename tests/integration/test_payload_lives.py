@@ -136,6 +136,65 @@ def test_what_is_over_does_not_count_for_the_limit_on_payloads(r, token):
     assert set(payloads(r, token)) == {b"stays", b"x", b"y", b"z"}
 
 
+@ALSO_IN_A_TABLE
+def test_at_the_limit_on_payloads_a_name_that_is_over_can_be_set_again(r, token, others):
+    """And no other, where that does not make room."""
+    fill(r, token, others)
+    r.config_set("sessiongate.max-payloads", others + 2)
+    pset(r, token, b"stays", b"d")
+    let_end(r, token, b"n")
+    assert sg(r, "PSET", token, b"n", b"d", "NX", "PX", 1) == b"OK"
+    wait_over(r, token, b"n")
+    assert error_code(sg, r, "PMSET", token, b"n", b"d", b"one more", b"d") == "ERR"
+    assert sg(r, "PMSET", token, b"n", b"1", b"stays", b"2") == b"OK"
+    assert pget(r, token, b"n") == b"1" and pttl(r, token, b"n") == -1
+    assert error_code(sg, r, "PSET", token, b"one more", b"d", "EX", 9) == "ERR"
+    assert error_code(sg, r, "PMSET", token, b"n", b"d", b"one more", b"d") == "ERR"
+    assert info(r, token)["payloads"] == others + 2
+
+
+def test_what_a_lowered_limit_left_too_many_goes_and_none_comes(r, token):
+    fill(r, token, 20)
+    let_end(r, token, *(b"n%d" % n for n in range(20)))
+    r.config_set("sessiongate.max-payloads", 10)
+    assert error_code(sg, r, "PSET", token, b"n1", b"d") == "ERR"
+    assert sg(r, "PSET", token, b"other 1", b"d", "IFEQ", b"d") == b"OK"
+    assert info(r, token)["payloads"] == 20
+    assert error_code(sg, r, "PSET", token, b"n1", b"d") == "ERR"
+
+
+@pytest.mark.parametrize("command", ["PSET", "PDEL", "EXPIRE", "TOUCH", "ROTATE"])
+def test_who_hears_of_a_write_hears_of_it_once_when_it_removes_too(server, r, command):
+    token = sg(r, "START", 1000)
+    pset(r, token, b"stays", b"d")
+    let_end(r, token, b"over")
+    r.pexpire(token, 5000)
+    with Observers(server, token) as observers:
+        sg(r, command, token, *WRITES[command])
+        assert observers.noticed() == Observers.EVERYBODY
+        assert observers.noticed() == set()
+
+
+def test_a_full_server_still_removes_what_is_over(make_server, replica_of):
+    master = make_server(maxmemory_policy="noeviction")
+    replica = replica_of(master, replica_ignore_maxmemory="no", maxmemory=1,
+                         maxmemory_policy="noeviction")
+    r = master.client()
+    token = start(r, KEY, 1000)
+    fill(r, token, 40)
+    pset(r, token, b"stays", b"d")
+    let_end(r, token, b"n", b"m")
+    r.config_set("maxmemory", 1)
+    before = stored(r, token)
+    assert error_code(sg, r, "PSET", token, b"new", b"d", "EX", 60) == "OOM"
+    assert stored(r, token) == before
+    assert sg(r, "PDEL", token, b"stays", "IFEQ", b"other") is None
+    assert sg(r, "PDEL", token, b"stays", "IFEQ", b"d") == b"OK"
+    assert stored(r, token) < before - 2 * len(b"old")
+    replica.wait_synced()
+    assert replica.sessions() == master.sessions()
+
+
 @pytest.mark.parametrize("read", [("PGET", b"n"), ("PMGET", b"n"), ("PGETALL",), ("PTTL", b"n"),
                                   ("TTL",), ("INFO",)])
 def test_reads_remove_nothing_and_nobody_hears_of_an_end(server, r, token, read):
@@ -352,6 +411,38 @@ def test_a_replica_holds_what_its_master_holds_over_or_not(make_server, replica_
     assert replica.sessions() == held, "the replica's own AOF"
 
 
+def test_of_those_that_end_at_once_master_and_replica_remove_the_same(make_server, replica_of):
+    """More than one call may remove; the replica's table came another way than its master's."""
+    master = make_server()
+    r = master.client()
+    token = start(r, KEY, 1000)
+    names = [b"%d\0%d" % (n % 7, n) for n in range(3 * SWEEP_MAX)]
+    let_end(r, token, *names, ms=300)
+    replicas = [replica_of(master)]
+    replicas.append(replica_of(replicas[0]))
+    for call in (("TOUCH",), ("PSET", b"n", b"d"), ("PSET", b"n", b"d", "PX", 1), ("PDEL", b"n")):
+        error_code(sg, r, call[0], token, *call[1:])
+        for replica in replicas:
+            replica.wait_synced()
+            assert replica.sessions() == master.sessions()
+    assert payloads(r, token).keys() <= {b"n"}
+
+
+def test_what_a_writable_replica_was_given_is_left_to_it_while_it_lives(make_server, replica_of):
+    master = make_server()
+    replica = replica_of(master, replica_read_only="no")
+    r, theirs = master.client(), replica.client()
+    token = start(r, KEY, 1000)
+    let_end(r, token, b"over 1", b"over 2")
+    replica.wait_synced()
+    sg(theirs, "PSET", token, b"theirs", b"d", "EX", 500)  # and what is over goes there first
+    sg(theirs, "PSET", token, b"theirs, soon over", b"d", "PX", 1)
+    wait_over(theirs, token, b"theirs, soon over")
+    pset(r, token, b"n", b"d")
+    replica.wait_synced()
+    assert payloads(theirs, token) == {b"theirs": b"d", b"n": b"d"}
+
+
 def test_a_replica_answers_by_its_own_clock_and_removes_nothing(make_server, replica_of):
     master = make_server()
     replica = replica_of(master)
@@ -365,6 +456,30 @@ def test_a_replica_answers_by_its_own_clock_and_removes_nothing(make_server, rep
     wait_over(theirs, token, b"n")
     assert payloads(theirs, token) == {} and info(theirs, token)["payloads"] == 0
     assert replica.sessions() == master.sessions()
+
+
+def test_clients_of_a_replica_hear_of_writes_by_the_alias_that_they_read_through(
+        make_server, replica_of):
+    """Whether these removed what was over before, or not."""
+    master = make_server()
+    replica = replica_of(master)
+    r = master.client()
+    old = start(r, KEY, 1000)
+    token = sg(r, "ROTATE", old, "GRACE", 300)
+    with replica.wire(3) as cache:
+        cache.socket.settimeout(10)
+        cache.call("CLIENT", "TRACKING", "ON")
+        for over in (False, True):
+            for command, *words in (("PSET", b"n", b"d", "EX", 60), ("PSET", b"n", b"d"),
+                                    ("PDEL", b"n"), ("EXPIRE", 500), ("TOUCH",)):
+                if over:
+                    let_end(r, token, b"over")
+                if command == "TOUCH":
+                    r.pexpire(token, 5000)
+                replica.wait_synced()
+                assert cache.call("SESSIONGATE.TTL", KEY, old) > 0
+                sg(r, command, old, *words)
+                assert cache.read() == [b"invalidate", [old]], (command, over)
 
 
 @pytest.mark.parametrize("preamble", ["yes", "no"])

@@ -31,6 +31,7 @@ class Session:
 
     def __init__(self, now, ttl, max_ttl, payloads, owner=None):
         self.created, self.ttl, self.payloads, self.owner = now, ttl, payloads, owner
+        self.ends = {}  # of the payloads that have a life of their own
         self.deadline = later(now, max_ttl) if max_ttl else None
         self.refresh(now)
 
@@ -373,18 +374,41 @@ class Model:
         within(about[b"deadline"], session.deadline or (0, 0))
         return reply
 
-    def pset(self, reply, now, sign_key, token, name, data, *condition):
+    def pset(self, reply, now, sign_key, token, name, data, *rest):
+        """One that is to live for a millisecond is over at once: the caller waits for it."""
+        options, _ = options_of(rest)
         self.open(sign_key, token)
         if not name or not data:
             raise Refused("ERR")
         session, *_ = self.session(sign_key, token)
-        if condition and (name in session.payloads) != (condition[0] == "XX"):
+        is_there = name in session.payloads
+        if "NX" in options and is_there or "XX" in options and not is_there or \
+                "IFEQ" in options and session.payloads.get(name) != options["IFEQ"]:
             return None
-        session.payloads[name] = data
+        life = options.get("PX", 1000 * options.get("EX", 0))
+        self.forget(session, name)
+        if life != 1:
+            session.payloads[name] = data
+        if life > 1:
+            session.ends[name] = later(now, life / 1000)
         return OK
+
+    def forget(self, session, *names):
+        for name in names:
+            session.payloads.pop(name, None)
+            session.ends.pop(name, None)
+
+    def pttl(self, reply, now, sign_key, token, name):
+        self.pget(reply, now, sign_key, token, name)
+        ends = self.session(sign_key, token)[0].ends.get(name)
+        if not ends:
+            return -1
+        within(reply, (ends[0] - now[1], ends[1] - now[0]))
+        return reply
 
     def pmset(self, reply, now, sign_key, token, *payloads):
         session, *_ = self.session(sign_key, token)
+        self.forget(session, *payloads[::2])
         session.payloads.update(pairs(payloads))
         return OK
 
@@ -403,13 +427,17 @@ class Model:
         assert isinstance(reply, list) and pairs(reply) == session.payloads
         return reply
 
-    def pdel(self, reply, now, sign_key, token, name):
+    def pdel(self, reply, now, sign_key, token, name, *condition):
+        if condition:
+            session, *_ = self.session(sign_key, token)
+            if session.payloads.get(name) != condition[1]:
+                return None
         self.ppop(reply, now, sign_key, token, name)
         return OK
 
     def ppop(self, reply, now, sign_key, token, name):
         data = self.pget(reply, now, sign_key, token, name)
-        del self.session(sign_key, token)[0].payloads[name]
+        self.forget(self.session(sign_key, token)[0], name)
         return data
 
     # The server's
@@ -461,8 +489,8 @@ def options_of(rest):
     """({option: value}, payloads) of the arguments behind the ones that a command must have."""
     options, payloads, rest = {}, {}, list(rest)
     while rest:
-        option, value = rest[:2]
-        del rest[:2]
+        option, value = rest[0], None if rest[0] in ("NX", "XX") else rest[1]
+        del rest[:1 if value is None else 2]
         if option == "PAYLOADS":
             payloads = pairs(rest[:2 * value])
             del rest[:2 * value]
@@ -491,8 +519,10 @@ class Storm:
         return token
 
     def token(self):
-        """Mostly one that is somebody's; of dead ones the younger."""
+        """Mostly one that is somebody's, often one of the last; of dead ones the younger."""
         chance = self.rng.random()
+        if chance < 0.3 and self.model.keys:
+            return self.rng.choice(list(self.model.keys)[-5:])
         if chance < 0.8 and self.model.keys:
             return self.rng.choice(list(self.model.keys))
         if chance < 0.83:
@@ -516,6 +546,22 @@ class Storm:
     def ttl(self):
         return self.rng.randint(1000, 100_000)
 
+    def if_equal(self, token, name):
+        """IFEQ, mostly with the data that the payload has."""
+        held = None
+        if self.rng.random() < 0.8:
+            try:
+                held = self.model.session(self.model.sign_keys.get(token), token)[0].payloads
+            except Refused:
+                pass
+        return "IFEQ", (held or {}).get(name) or self.data()
+
+    def pset_options(self, token, name):
+        """A condition and a life, or one of them, or none."""
+        condition = self.some(("NX",), ("XX",), self.if_equal(token, name))
+        life = self.some(("EX", self.ttl()), ("PX", 1000 * self.ttl()))
+        return self.rng.choice([(*condition, *life), (*life, *condition)])
+
     def oend(self, label, token):
         """Mostly one that keeps the session under the token, of its own owner if it has one."""
         if self.rng.random() < 0.2:
@@ -523,8 +569,8 @@ class Storm:
         owner = getattr(self.model.keys.get(token), "owner", None)
         return "OEND", owner or label, "KEEP", token
 
-    def call(self):
-        rng, token, name = self.rng, self.token(), self.rng.choice(NAMES)
+    def call(self, token=None):
+        rng, token, name = self.rng, token or self.token(), self.rng.choice(NAMES)
         if rng.random() < 0.15:
             # MOVE onto an expired key goes wrong on Valkey 8.1 with any module that listens to
             # expiry: the client is left in the other database (valkey-io/valkey#4024).
@@ -552,11 +598,12 @@ class Storm:
             ("END", token), ("EXPIRE", token, rng.choice([0, self.ttl(), self.ttl()])),
             ("TOUCH", token, *self.some(("MINAGE", 0), ("MINAGE", 10**9))),
             ("TTL", token), ("INFO", token),
-            ("PSET", token, name, self.data(), *self.some(("NX",), ("XX",))),
+            *[("PSET", token, name, self.data(), *self.pset_options(token, name))] * 2,
             ("PSET", token, rng.choice([b"", name]), rng.choice([b"", b"d"])),
             ("PMSET", token, *payloads), ("PMSET", token, *payloads),
             ("PGET", token, name), ("PMGET", token, *NAMES), ("PGETALL", token),
-            ("PDEL", token, name), ("PPOP", token, name)])
+            ("PTTL", token, name), ("PDEL", token, name), ("PPOP", token, name),
+            ("PDEL", token, name, *self.if_equal(token, name))])
         sign_key = self.model.sign_keys.get(token, SIGN_KEYS[0])
         if command in ("START", "OSTART", "OLIST") or rng.random() < 0.03:
             sign_key = rng.choice(SIGN_KEYS)
@@ -601,8 +648,7 @@ class Storm:
             token = self.token()
             self.expired.add(token)
             self.make(wire, [("PEXPIRE", token, 1)], "alone")
-            over = time.time() + 0.003
-            wait_for(lambda: time.time() > over, 5, "the millisecond is over")
+            wait_a_millisecond()
         elif chance < 0.06:  # longer a chain of aliases than is followed
             token = self.token()
             for _ in range(FOLLOWED + 2):
@@ -610,9 +656,29 @@ class Storm:
                 self.make(wire, [("SESSIONGATE.ROTATE", sign_key, token, "GRACE", 300)], "alone")
                 alias = self.model.keys.get(token)
                 token = alias.successor if isinstance(alias, Alias) else token
+        elif chance < 0.15:
+            token = self.let_end(wire)
+            self.make(wire, [self.call(token) for _ in range(3)], "transaction")
         else:
             how = self.rng.choice(["alone", "transaction", "script"])
             self.make(wire, [self.call() for _ in range(self.rng.randint(1, 5))], how)
+
+    def let_end(self, wire):
+        """Payloads of a session, that are over and still stored when the next call finds it."""
+        sessions = [token for token, held in self.model.keys.items() if isinstance(held, Session)]
+        token = self.rng.choice(sessions) if sessions else self.token()
+        sign_key = self.model.sign_keys.get(token, SIGN_KEYS[0])
+        names = self.rng.sample(NAMES, 3) + \
+            [b"n%d" % n for n in range(self.rng.choice([0, 0, 0, 20]))]
+        self.make(wire, [("SESSIONGATE.PSET", sign_key, token, name, self.data(), "PX", 1)
+                         for name in names], "transaction")
+        wait_a_millisecond()
+        return token
+
+
+def wait_a_millisecond():
+    over = time.time() + 0.003
+    wait_for(lambda: time.time() > over, 5, "the millisecond is over")
 
 
 SCRIPT = """
@@ -637,9 +703,15 @@ def check_contents(server, model):
                  for token in model.keys]
         calls += [("SESSIONGATE.OLIST", sign_key, label)
                   for sign_key in SIGN_KEYS for label in LABELS]
-        for call, reply in zip(calls, wire.pipeline(calls)):
+        calls += [("SESSIONGATE.PTTL", model.sign_keys[token], token, name)
+                  for token, held in model.keys.items()
+                  if isinstance(held, Session) and token in model.sign_keys for name in NAMES]
+        before = int(time.time() * 1000)
+        replies = wire.pipeline(calls)
+        now = (before, int(time.time() * 1000) + 1)
+        for call, reply in zip(calls, replies):
             code = reply.code if isinstance(reply, Wire.Error) else reply
-            assert model.answer(call, reply, None) == code, call
+            assert model.answer(call, reply, now) == code, call
 
 
 def linked(replica):
@@ -674,11 +746,14 @@ def test_a_storm_means_the_same_to_the_model_the_server_its_replica_and_its_aof(
         with master.wire() as wire:
             for _ in range(STEPS // 3):
                 storm.step(wire)
+            for _ in range(10):
+                storm.let_end(wire)
         check_contents(master, storm.model)
         before = everything(master)  # what had expired is deleted now
         replica.wait_synced()
         assert everything(replica) == before
         assert digest(replica) == digest(master)
+        assert replica.info("commandstats")["cmdstat_SGSW"]["calls"] > 5
         if part == 1:
             master.client().bgrewriteaof()
             master.wait_saved()

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from features import defragment
+from features import defragment, pairs, sg
 from harness import (KEY, Stream, end, error_code, expire, pdel, pget, pset, signed, start,
                      wait_for)
 
@@ -380,7 +380,8 @@ def used_memory(r):
 
 
 def test_active_defragmentation_leaves_sessions_whole(server, r):
-    """Small ones, some with a table that is small enough to be moved, a large one, and aliases."""
+    """Small ones, some with a table that is small enough to be moved, a large one, and aliases; of
+    the payloads some end, and each does at its time wherever it was moved."""
     if error_code(r.config_set, "activedefrag", "yes"):
         pytest.skip(f"{server.name} is built without active defragmentation")
     r.config_set("activedefrag", "no")
@@ -391,8 +392,12 @@ def test_active_defragmentation_leaves_sessions_whole(server, r):
                       for token in tokens for n in range(3))
         wire.pipeline(("SESSIONGATE.PSET", KEY, token, b"many %d" % n, b"x" * 100)
                       for token in tabled for n in range(30))
-        wire.pipeline(("SESSIONGATE.PSET", KEY, large, b"many %d" % n, b"x" * 100)
-                      for n in range(20_000))
+        wire.pipeline(("SESSIONGATE.PSET", KEY, token, b"ends %d" % n, b"x" * 100, "EX", 900 - n)
+                      for token in tabled for n in range(10))
+        wire.pipeline(("SESSIONGATE.PSET", KEY, token, b"ends", b"x", "EX", 900)
+                      for token in tokens[::3])
+        wire.pipeline(("SESSIONGATE.PSET", KEY, large, b"many %d" % n, b"x" * 100,
+                       *(("EX", 40_000 - n) if n % 2 else ())) for n in range(20_000))
         wire.pipeline(("SESSIONGATE.ROTATE", KEY, token, "GRACE", 300) for token in rotated)
         ended = {token for token in tokens if token != large and token[10] % 3}
         wire.pipeline(("DEL", token) if token in rotated else ("SESSIONGATE.END", KEY, token)
@@ -404,3 +409,18 @@ def test_active_defragmentation_leaves_sessions_whole(server, r):
         assert server.sessions() == before
         for token in set(tokens) - ended - {large}:
             assert wire.call("SESSIONGATE.PGET", KEY, token, b"n2") == token * 3
+        lives = wire.pipeline(("SESSIONGATE.PTTL", KEY, large, b"many %d" % n)
+                              for n in range(3, 20_000, 6))
+        assert all(0 < 1000 * (40_000 - n) - left < 120_000
+                   for n, left in zip(range(3, 20_000, 6), lives))
+        living = [token for token in tabled if token not in ended]
+        with_short = [large, *living]
+        wire.pipeline([("MULTI",), *[("SESSIONGATE.PSET", KEY, token, b"ends %d" % n, b"x", "PX", 1)
+                                     for token in with_short for n in range(10)], ("EXEC",)])
+        last = with_short[-1], b"ends 9"
+        wait_for(lambda: error_code(sg, r, "PTTL", *last), 10, "they are over")
+        wire.pipeline(("SESSIONGATE.TOUCH", KEY, token) for token in with_short)
+        counts = [pairs(reply)[b"payloads"] for reply in
+                  wire.pipeline(("SESSIONGATE.INFO", KEY, token) for token in with_short)]
+        ends = [token in tokens[::3] for token in with_short]
+        assert counts[1:] == [33 + one for one in ends[1:]]

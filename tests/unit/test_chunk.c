@@ -53,6 +53,16 @@ static void any_number_of_payloads_packs_and_unpacks(void **state) {
     }
 }
 
+static void any_number_of_lives_packs_and_unpacks(void **state) {
+    (void)state;
+    static const uint32_t sizes[] = {1, 2, 16, 17, 1000, 100000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct session *session = session_of_lives(sizes[i]);
+        assert_packs_and_unpacks(session);
+        session_free(session);
+    }
+}
+
 static void payloads_larger_than_a_chunk_pack_and_unpack(void **state) {
     (void)state;
     static const size_t lens[] = {1, CHUNK_BYTES, 8000000, 3, CHUNK_BYTES - 12, 64000000, 1};
@@ -80,6 +90,25 @@ static void a_chunk_is_name_len_data_len_name_data_of_each_payload(void **state)
     put_bytes(session, "c", 1, chunk + HEAD, DATA_LEN);
     assert_packs_to(chunk_pack, session, chunk, sizeof chunk);
     session_free(session);
+}
+
+/* What files hold: these bytes never change. */
+static void a_life_is_a_nul_and_its_end_in_six_bytes_before_the_payload(void **state) {
+    (void)state;
+    static const uint8_t published[] = "\0\1\2\3\4\5\6\1\1nd"
+                                       "\1\1md"
+                                       "\0\xff\xff\xff\xff\xff\xff\1\2oxy";
+    struct session *session = session_create(), *copy = session_create();
+    session_put(session, &(struct payload){(const uint8_t *)"n", (const uint8_t *)"d", 1, 1,
+                                           INT64_C(0x060504030201)});
+    put_text(session, "m", "d");
+    session_put(session, &(struct payload){(const uint8_t *)"o", (const uint8_t *)"xy", 1, 2,
+                                           PAYLOAD_ENDS_AT_MAX});
+    assert_packs_to(chunk_pack, session, published, sizeof published - 1);
+    assert_true(chunk_unpack(copy, published, sizeof published - 1));
+    assert_same_payloads(session, copy);
+    session_free(session);
+    session_free(copy);
 }
 
 /* What files hold: these bytes never change. */
@@ -331,6 +360,11 @@ static void append_head(struct chunk *chunk, uint64_t name_len, uint64_t data_le
     append_number(chunk, data_len);
 }
 
+static void append_life(struct chunk *chunk, uint64_t ends_at) {
+    chunk->bytes[chunk->len++] = 0;
+    for (int i = 0; i < 6; i++) chunk->bytes[chunk->len++] = (uint8_t)(ends_at >> (8 * i));
+}
+
 static void append(struct chunk *chunk, const char *name, const char *data) {
     append_head(chunk, strlen(name), strlen(data));
     for (; *name; name++) chunk->bytes[chunk->len++] = (uint8_t)*name;
@@ -349,16 +383,114 @@ static struct chunk six_payloads(void) {
     return chunk;
 }
 
+/* Of these four all but the third end. */
+static struct chunk three_lives_of_four(void) {
+    struct chunk chunk = {.len = 0};
+    append_life(&chunk, 1);
+    append(&chunk, "a", "1");
+    append_life(&chunk, UINT64_C(0x010000000000));
+    append(&chunk, "a longer name", "some longer data");
+    append(&chunk, "b", "2");
+    append_life(&chunk, UINT64_C(0xffffffffffff));
+    append(&chunk, "c", "3");
+    return chunk;
+}
+
+static void assert_cut_between_payloads_only(const struct chunk *chunk) {
+    size_t payloads = 0;
+    for (size_t len = 0; len <= chunk->len; len++) {
+        bool between = len > 0 && len == chunk->ends[payloads + 1];
+        if (between) payloads++;
+        if (unpacks(chunk->bytes, len) != between) fail_msg("cut after %zu bytes", len);
+    }
+    assert_int_equal(payloads, chunk->payloads);
+}
+
 static void a_truncated_chunk_is_refused_unless_cut_between_payloads(void **state) {
     (void)state;
-    const struct chunk chunk = six_payloads();
-    size_t payloads = 0;
-    for (size_t len = 0; len <= chunk.len; len++) {
-        bool between = len > 0 && len == chunk.ends[payloads + 1];
-        if (between) payloads++;
-        if (unpacks(chunk.bytes, len) != between) fail_msg("cut after %zu bytes", len);
+    const struct chunk payloads = six_payloads(), lives = three_lives_of_four();
+    assert_cut_between_payloads_only(&payloads);
+    assert_cut_between_payloads_only(&lives);
+}
+
+static bool unpacks_with_life(struct chunk before, uint64_t ends_at) {
+    append_life(&before, ends_at);
+    append(&before, "z", "d");
+    return unpacks(before.bytes, before.len);
+}
+
+static void a_life_that_ends_at_no_time_is_refused_wherever_it_stands(void **state) {
+    (void)state;
+    static const uint64_t ends[] = {1, 255, 256, UINT64_C(1) << 40, PAYLOAD_ENDS_AT_MAX};
+    const struct chunk before[] = {{.len = 0}, six_payloads(), three_lives_of_four()};
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+        assert_false(unpacks_with_life(before[i], 0));
+        for (size_t j = 0; j < sizeof ends / sizeof *ends; j++)
+            assert_true(unpacks_with_life(before[i], ends[j]));
     }
-    assert_int_equal(payloads, chunk.payloads);
+}
+
+static void a_second_life_and_one_without_a_payload_are_refused(void **state) {
+    (void)state;
+    struct chunk chunk = three_lives_of_four();
+    append_life(&chunk, 1);
+    assert_false(unpacks(chunk.bytes, chunk.len));
+    append_life(&chunk, 1);
+    append(&chunk, "z", "d");
+    assert_false(unpacks(chunk.bytes, chunk.len));
+}
+
+/* A table takes what a block takes, and gives each its life. */
+static void a_table_takes_whole_lives_and_no_others(void **state) {
+    (void)state;
+    const struct chunk lives = three_lives_of_four();
+    for (size_t len = 0; len <= lives.len; len++) {
+        struct session *session = session_of_lives(40);
+        uint32_t before = session_over(session, PAYLOAD_ENDS_AT_MAX, UINT32_MAX).payloads;
+        size_t cut = 1;
+        while (cut < lives.payloads && lives.ends[cut] < len) cut++;
+        const uint8_t *bytes = fence_before_end(fence, lives.bytes, len);
+        assert_int_equal(chunk_unpack(session, bytes, len), len == lives.ends[cut]);
+        assert_whole(session);
+        assert_int_equal(session_memory(session), counted.bytes);
+        if (len == lives.len) {
+            assert_int_equal(session_payloads(session), 44);
+            assert_int_equal(session_over(session, PAYLOAD_ENDS_AT_MAX, UINT32_MAX).payloads,
+                             before + 3);
+        }
+        session_free(session);
+    }
+    struct session *session = session_of_lives(40);
+    struct chunk chunk = {.len = 0};
+    append_life(&chunk, 0);
+    append(&chunk, "z", "d");
+    assert_false(chunk_unpack(session, chunk.bytes, chunk.len));
+    assert_int_equal(session_payloads(session), 40);
+    session_free(session);
+}
+
+static void a_name_twice_is_refused_whether_it_ends_or_not(void **state) {
+    (void)state;
+    for (int of = 0; of < 4; of++) {
+        struct chunk chunk = {.len = 0};
+        if (of & 1) append_life(&chunk, 5);
+        append(&chunk, "name", "data");
+        if (of & 2) append_life(&chunk, 6);
+        append(&chunk, "name", "data");
+        assert_false(unpacks(chunk.bytes, chunk.len));
+    }
+}
+
+static void every_end_that_is_changed_in_a_byte_unpacks_to_that_end(void **state) {
+    (void)state;
+    struct chunk chunk = three_lives_of_four();
+    for (size_t at = 1; at < ENTRY_LIFE; at++)
+        for (unsigned value = 0; value < 256; value++) {
+            uint8_t right = chunk.bytes[at];
+            chunk.bytes[at] = (uint8_t)value;
+            assert_int_equal(unpacks(chunk.bytes, chunk.len), at > 1 || value > 0);
+            chunk.bytes[at] = right;
+        }
 }
 
 static void
@@ -530,8 +662,10 @@ int main(void) {
 #define SESSION_TEST(test) cmocka_unit_test_teardown(test, nothing_is_left)
     const struct CMUnitTest tests[] = {
         SESSION_TEST(any_number_of_payloads_packs_and_unpacks),
+        SESSION_TEST(any_number_of_lives_packs_and_unpacks),
         SESSION_TEST(payloads_larger_than_a_chunk_pack_and_unpack),
         SESSION_TEST(a_chunk_is_name_len_data_len_name_data_of_each_payload),
+        SESSION_TEST(a_life_is_a_nul_and_its_end_in_six_bytes_before_the_payload),
         SESSION_TEST(the_first_chunk_begins_with_the_times_and_the_number_of_payloads),
         SESSION_TEST(a_session_without_payloads_is_a_head_alone),
         SESSION_TEST(a_first_chunk_cut_anywhere_but_behind_its_head_is_refused),
@@ -545,6 +679,11 @@ int main(void) {
         SESSION_TEST(every_chunk_but_the_last_is_full_and_none_is_fuller),
         SESSION_TEST(a_buffer_that_is_large_enough_is_kept),
         SESSION_TEST(a_truncated_chunk_is_refused_unless_cut_between_payloads),
+        SESSION_TEST(a_life_that_ends_at_no_time_is_refused_wherever_it_stands),
+        SESSION_TEST(a_second_life_and_one_without_a_payload_are_refused),
+        SESSION_TEST(a_table_takes_whole_lives_and_no_others),
+        SESSION_TEST(a_name_twice_is_refused_whether_it_ends_or_not),
+        SESSION_TEST(every_end_that_is_changed_in_a_byte_unpacks_to_that_end),
         SESSION_TEST(a_chunk_whose_beginning_is_cut_off_is_refused_unless_cut_between_payloads),
         SESSION_TEST(a_chunk_with_bytes_behind_it_is_refused_unless_they_are_a_payload),
         SESSION_TEST(every_change_of_a_byte_of_a_chunk_unpacks_to_the_same_bytes_or_is_refused),

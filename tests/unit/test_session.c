@@ -372,6 +372,25 @@ static void what_ends_is_found_wherever_it_was_moved(void **state) {
         }
 }
 
+/* A server that defragments waits for each step: each block is moved in one, and few in any. */
+static void no_step_of_moving_a_large_session_moves_many_blocks(void **state) {
+    (void)state;
+    struct session *session = session_of_lives(300000);
+    struct moves moves = {MOVE_ALL, 0};
+    session = session_move_self(session, move_block, &moves);
+    assert_int_equal(moves.asked, 7);
+    size_t moved = moves.asked;
+    for (uint32_t bucket = 0; bucket < session_buckets(session); bucket++) {
+        moves.asked = 0;
+        session_move_bucket(session, bucket, move_block, &moves);
+        assert_in_range(moves.asked, 0, 32);
+        moved += moves.asked;
+    }
+    assert_int_equal(moved, counted.blocks);
+    assert_whole(session);
+    session_free(session);
+}
+
 /*
  * Payloads with a life of their own.
  */
@@ -771,6 +790,7 @@ int main(void) {
         SESSION_TEST(a_copy_does_not_know_what_its_origin_was_verified_for),
         SESSION_TEST(a_session_can_be_moved_block_by_block),
         SESSION_TEST(what_ends_is_found_wherever_it_was_moved),
+        SESSION_TEST(no_step_of_moving_a_large_session_moves_many_blocks),
         SESSION_TEST(a_payload_is_over_from_its_end_on_and_stays_until_it_is_swept),
         SESSION_TEST(setting_a_payload_again_gives_it_another_life_or_none),
         SESSION_TEST(what_ends_first_is_swept_first_and_by_name_where_it_ends_at_once),
