@@ -231,8 +231,8 @@ export class SessionGateStore extends Store {
   /** A loaded session as express-session wants it; what is held goes along with it. */
   #shown(state: SessionState): SessionData {
     const values = state.payloads.values();
-    const cookie = { ...(values.cookie as SessionData["cookie"] | undefined) };
     const held = new Held(state, Object.keys(values));
+    const cookie = cookieFrom(values.cookie);
     held.maxAge = cookie.originalMaxAge ?? null;
     cookie.originalMaxAge = held.maxAge;
     if (held.maxAge !== null) {
@@ -254,7 +254,8 @@ export class SessionGateStore extends Store {
   /** The cookie as it is stored, without what changes with each request, and the life that it gives. */
   #cookieOf(session: SessionData, held?: Held) {
     const shown = session.cookie as typeof session.cookie & { toJSON?: () => object };
-    const { expires: _, ...cookie } = (shown?.toJSON?.() ?? { ...shown }) as SessionData["cookie"];
+    const cookie = (shown?.toJSON?.() ?? { ...shown }) as SessionData["cookie"];
+    cookie.expires = undefined;
     const stored = held?.maxAge;
     const { originalMaxAge } = cookie;
     if (typeof originalMaxAge !== "number") return { cookie, life: this.#access.ttl };
@@ -263,4 +264,9 @@ export class SessionGateStore extends Store {
     }
     return { cookie, life: secondsOf(cookie.originalMaxAge as number) };
   }
+}
+
+/** The cookie that was just read, to be written into: to take a copy first would double the time of all this. */
+function cookieFrom(value: unknown): SessionData["cookie"] {
+  return (typeof value === "object" && value ? value : {}) as SessionData["cookie"];
 }
