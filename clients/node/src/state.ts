@@ -29,7 +29,8 @@ export class SessionState {
   #left: number | undefined;
   /** Whether an attempt to store it may have reached the server. */
   #attempted = false;
-  #busy: Promise<unknown> | undefined;
+  /** Until the last of those in turn is done, whether it succeeds or not. */
+  #busy: Promise<void> | undefined;
 
   private constructor(
     access: Access,
@@ -87,22 +88,13 @@ export class SessionState {
    * @throws NoSession when it was ended meanwhile: then nothing is stored
    */
   save(changing: () => Changes, life = this.life): Promise<void> | undefined {
-    let changes: Changes | undefined;
     if (!this.#busy && this.#phase !== "over") {
-      changes = changing();
-      if (
-        this.#phase === "fresh"
-          ? changes.set.length === 0
-          : this.#updates(changes, life).length === 0
-      ) {
-        return undefined;
-      }
+      const sent = this.#send(changing(), life);
+      return sent && this.#inTurn(() => sent);
     }
     return this.#inTurn(async () => {
       this.#notOver();
-      changes ??= changing(); // with a save in flight only now is known what it left to do
-      if (this.#phase === "fresh") await this.#adopt(changes, life);
-      else await this.#update(changes, life);
+      await this.#send(changing(), life); // with a save in flight only now is known what it left to do
     });
   }
 
@@ -157,7 +149,7 @@ export class SessionState {
       if (infoOf(info).owner === owner) {
         this.payloads = new Payloads(pairs.map(String), this.access.serializer);
         await this.#rotate();
-        await this.#update(changes, life);
+        await this.#send(changes, life);
         return;
       }
       const former = this.#command("END");
@@ -189,19 +181,14 @@ export class SessionState {
 
   // ---------------------------------------------------------------------------------------------
 
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    while (this.#busy) await this.#busy;
-    const running = work();
-    const settled = running.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#busy = settled;
-    try {
-      return await running;
-    } finally {
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const running = this.#busy ? this.#busy.then(work) : work();
+    const done = () => {
       if (this.#busy === settled) this.#busy = undefined;
-    }
+    };
+    const settled: Promise<void> = running.then(done, done);
+    this.#busy = settled;
+    return running;
   }
 
   #notOver(): void {
@@ -228,8 +215,16 @@ export class SessionState {
     return replies;
   }
 
+  /** undefined, at once, where there is nothing to send. */
+  #send(changes: Changes, life: number): Promise<void> | undefined {
+    if (this.#phase === "fresh") {
+      return changes.set.length > 0 ? this.#adopt(changes, life) : undefined;
+    }
+    const commands = this.#updates(changes, life);
+    return commands.length > 0 ? this.#update(commands, changes, life) : undefined;
+  }
+
   async #adopt(changes: Changes, life: number): Promise<void> {
-    if (changes.set.length === 0) return;
     const again = this.#attempted;
     this.#attempted = true;
     const args = lifeArguments(life, this.access.maxTtl, changes.set);
@@ -250,9 +245,7 @@ export class SessionState {
     this.#settled(changes, life);
   }
 
-  async #update(changes: Changes, life: number): Promise<void> {
-    const commands = this.#updates(changes, life);
-    if (commands.length === 0) return;
+  async #update(commands: readonly Command[], changes: Changes, life: number): Promise<void> {
     await this.#all(commands, NoPayload);
     this.#settled(changes, life);
   }
