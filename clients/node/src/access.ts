@@ -41,6 +41,13 @@ export interface GateOptions {
   serializer?: Serializer | undefined;
 }
 
+/** Which sign key a token is signed with, and its form. */
+export interface Verified {
+  /** Position in `signKeys`. */
+  readonly position: number;
+  readonly form: TokenFormat;
+}
+
 /** TRYAGAIN is repeated after 4, 8, 16 … 512 ms, ten times, 2 s in all. */
 const FIRST_WAIT_MS = 4;
 const LONGEST_WAIT_MS = 512;
@@ -59,8 +66,8 @@ export class Access {
   /** The keys twice: to verify with, and to send. Neither shows its bytes. */
   readonly #verifying: readonly KeyObject[];
   readonly #sending: readonly Buffer[];
-  /** Tokens that were verified lately, whole, and by which key. */
-  readonly #verified = new Map<string, number>();
+  /** Tokens that were verified lately, whole, and what was found. */
+  readonly #verified = new Map<string, Verified>();
 
   constructor(client: Client, options: GateOptions) {
     const {
@@ -112,32 +119,25 @@ export class Access {
     return mint(this.#format, this.#verifying[0] as KeyObject);
   }
 
-  verify(token: unknown): { position: number; form: TokenFormat } | undefined {
+  verify(token: unknown): Verified | undefined {
+    // A visitor's requests come in bursts: what was verified a moment ago is not computed again.
+    const known = this.#verified.get(token as string);
+    if (known) return known;
     const form = formOf(token);
     if (!form) return undefined;
-    const position = this.#signedBy(token as string, form);
-    return position < 0 ? undefined : { position, form };
+    const position = signedBy(token as string, form, this.#verifying);
+    if (position < 0) return undefined;
+    const verified = Object.freeze({ position, form });
+    if (this.#verified.size >= MOST_VERIFIED) this.#verified.clear();
+    this.#verified.set(token as string, verified);
+    return verified;
   }
 
   /** The position of the key that signed the token; BadToken or BadSignature, without a round trip. */
   keyOf(token: unknown): number {
-    const form = formOf(token);
-    if (!form) throw new BadToken();
-    const position = this.#signedBy(token as string, form);
-    if (position < 0) throw new BadSignature();
-    return position;
-  }
-
-  /** A visitor's requests come in bursts: what was verified a moment ago is not computed again. */
-  #signedBy(token: string, form: TokenFormat): number {
-    const known = this.#verified.get(token);
-    if (known !== undefined) return known;
-    const position = signedBy(token, form, this.#verifying);
-    if (position >= 0) {
-      if (this.#verified.size >= MOST_VERIFIED) this.#verified.clear();
-      this.#verified.set(token, position);
-    }
-    return position;
+    const verified = this.verify(token);
+    if (verified) return verified.position;
+    throw formOf(token) ? new BadSignature() : new BadToken();
   }
 
   /** The sign key at that position, as an argument. */
