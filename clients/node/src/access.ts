@@ -147,6 +147,11 @@ export class Access {
 
   /** A command on a key, the token or the owner, signed with the sign key at that position. */
   command(name: string, key: string, position: number, ...args: Argument[]): Command {
+    // An owner is whatever the application was sent: a driver would take an array for more arguments, and write
+    // one label for all texts that are no UTF-8.
+    if (typeof key !== "string" || !key.isWellFormed()) {
+      throw new BadArgument("the owner is not text of 1 to 200 bytes of UTF-8");
+    }
     return {
       key,
       readonly: READONLY.has(name),
@@ -175,10 +180,12 @@ export class Access {
 
   /** What each load sends: for the payloads, and for the refresh that is due now and then. */
   loading(token: string, position: number): Command[] {
-    return [
-      this.payloadsOf(token, position),
-      this.command("TOUCH", token, position, "MINAGE", this.#minAge),
-    ];
+    return [this.payloadsOf(token, position), this.refreshing(token, position)];
+  }
+
+  /** The refresh alone, which also tells whether the session lives. */
+  refreshing(token: string, position: number): Command {
+    return this.command("TOUCH", token, position, "MINAGE", this.#minAge);
   }
 
   /** Send together; each command is answered with its reply or with its error, none of which is thrown. */

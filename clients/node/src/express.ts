@@ -201,10 +201,12 @@ export class SessionGateStore extends Store {
   /**
    * End all of the owner's sessions, or all but that of the request `keep`, and return how many.
    *
-   * @throws NoSession when `keep`'s session is not a living one of that owner: then nothing ends
+   * @throws NoSession or BadToken when `keep`'s session is not a living one of that owner: then nothing ends
    */
   endAll(owner: string, options: { keep?: Request | undefined } = {}): Promise<number> {
-    return this.#gate.endAll(owner, { keep: options.keep?.sessionID });
+    const { keep } = options;
+    // Without a session there is nothing to keep: no token, which is refused, where undefined would end all.
+    return this.#gate.endAll(owner, { keep: keep && (keep.sessionID ?? "") });
   }
 
   // ---------------------------------------------------------------------------------------------

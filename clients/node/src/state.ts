@@ -98,6 +98,23 @@ export class SessionState {
     });
   }
 
+  /**
+   * Ask whether it still lives, before an unchanged token is handed out again: that could take the place of a
+   * newer login's.
+   *
+   * @throws NoSession when it was ended meanwhile
+   */
+  confirm(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#notOver();
+      if (this.#phase === "fresh") return;
+      const [reply] = await this.access.send([this.access.refreshing(this.token, this.#signKey)]);
+      if (!(reply instanceof NoSession)) return; // who reads is not failed by a replica, or for want of memory
+      this.#phase = "over";
+      throw reply;
+    });
+  }
+
   /** Delete a payload and return its value, or undefined when there is none: of many who ask one gets it. */
   take(name: string): Promise<unknown> {
     return this.#inTurn(async () => {
@@ -236,9 +253,9 @@ export class SessionState {
         if (error instanceof SessionGateError) this.#attempted = again;
         throw error;
       }
-      // The token was minted for this session, so it is this session that lives: a reply was lost. Of an earlier
-      // save the payloads may be others.
-      if (again) await this.#all([this.#command("PMSET", ...changes.set)]);
+      // The token was minted for this session, so it is this session that lives: a reply was lost. The payloads
+      // may be those of an earlier save, or, where a caller named the token, another's.
+      await this.#all([this.#command("PMSET", ...changes.set)]);
     }
     this.#phase = "stored";
     this.#attempted = false;

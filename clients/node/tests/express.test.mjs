@@ -355,6 +355,28 @@ describe("the store by hand", () => {
     await assert.rejects(call(store, "set", "no token", { cookie: {} }), { code: "BADTOKEN" });
   });
 
+  test("what a save that failed would have deleted the next save deletes", async () => {
+    let lose = true;
+    const lossy = {
+      isOpen: true,
+      isReady: true,
+      async sendCommand(line, options) {
+        if (lose && line[0] === "SESSIONGATE.PDEL") {
+          lose = false;
+          throw new Error("Socket closed unexpectedly");
+        }
+        return under.client.sendCommand(line, options);
+      },
+    };
+    const store = new SessionGateStore(new Gate(lossy, { signKeys }));
+    const id = await gate.start({ payloads: { cookie: "{}", a: "1", b: "2" } });
+    const session = store.createSession({ sessionID: id }, await call(store, "get", id));
+    delete session.a;
+    await assert.rejects(call(store, "set", id, session), /Socket closed/);
+    await call(store, "set", id, session);
+    assert.deepEqual([...(await gate.pgetall(id)).keys()].sort(), ["b", "cookie"]);
+  });
+
   test("load", async () => {
     const store = new SessionGateStore(gate);
     const id = store.genid();
