@@ -82,7 +82,7 @@ export class Access {
       throw new BadArgument("signKeys is not an array of one sign key or more");
     }
     const keys = signKeys.map((key: unknown) => {
-      const bytes = typeof key === "string" ? Buffer.from(key) : key;
+      const bytes = typeof key === "string" ? encoder.encode(key) : key;
       if (!(bytes instanceof Uint8Array) || bytes.length === 0) {
         throw new BadArgument("a sign key is neither text nor bytes, or is empty");
       }
@@ -221,6 +221,9 @@ export class Access {
     }
   }
 }
+
+/** Not Buffer.from, which writes into memory that other Buffers show by `.buffer`. */
+const encoder = new TextEncoder();
 
 const isError = (reply: Reply) => reply instanceof Error;
 

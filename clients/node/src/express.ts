@@ -24,6 +24,12 @@ export interface Lost {
   req: Request;
 }
 
+/** What express-session writes of a cookie. */
+const COOKIE = new Set([
+  ...["originalMaxAge", "expires", "httpOnly", "path", "domain", "secure", "sameSite"],
+  ...["priority", "partitioned"],
+]);
+
 /** What cookie.js counts off `maxAge` while a request runs is no change of it. */
 const DRIFT_MS = 100;
 
@@ -235,8 +241,7 @@ export class SessionGateStore extends Store {
     const values = state.payloads.values();
     const held = new Held(state, Object.keys(values));
     const cookie = cookieFrom(values.cookie);
-    held.maxAge = cookie.originalMaxAge ?? null;
-    cookie.originalMaxAge = held.maxAge;
+    held.maxAge = cookie.originalMaxAge;
     if (held.maxAge !== null) {
       state.life = secondsOf(held.maxAge);
       const left = state.left === undefined || state.left < 0 ? held.maxAge : 1000 * state.left;
@@ -268,7 +273,15 @@ export class SessionGateStore extends Store {
   }
 }
 
-/** The cookie that was just read, to be written into: to take a copy first would double the time of all this. */
+/**
+ * The cookie that was just read, to be written into: to take a copy first would double the time of all this.
+ * Another program may have stored it, and what else it has would take the place of the cookie's methods.
+ */
 function cookieFrom(value: unknown): SessionData["cookie"] {
-  return (typeof value === "object" && value ? value : {}) as SessionData["cookie"];
+  const cookie = (typeof value === "object" && value ? value : {}) as SessionData["cookie"];
+  for (const name of Object.keys(cookie)) {
+    if (!COOKIE.has(name)) Reflect.deleteProperty(cookie, name);
+  }
+  if (typeof cookie.originalMaxAge !== "number") cookie.originalMaxAge = null;
+  return cookie;
 }
