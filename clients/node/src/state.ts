@@ -217,19 +217,20 @@ export class SessionState {
   }
 
   /** Send together; the first error is thrown, a NoSession before any other. */
-  async #all(commands: readonly Command[], forgiven?: typeof NoPayload): Promise<Reply[]> {
-    const replies = await this.access.send(commands);
-    let failed: Error | undefined;
-    for (const reply of replies) {
-      if (!(reply instanceof Error) || (forgiven && reply instanceof forgiven)) continue;
-      if (reply instanceof NoSession) {
-        this.#phase = "over";
-        throw reply;
+  #all(commands: readonly Command[], forgiven?: typeof NoPayload): Promise<Reply[]> {
+    return this.access.send(commands).then((replies) => {
+      let failed: Error | undefined;
+      for (const reply of replies) {
+        if (!(reply instanceof Error) || (forgiven && reply instanceof forgiven)) continue;
+        if (reply instanceof NoSession) {
+          this.#phase = "over";
+          throw reply;
+        }
+        failed ??= reply;
       }
-      failed ??= reply;
-    }
-    if (failed) throw failed;
-    return replies;
+      if (failed) throw failed;
+      return replies;
+    });
   }
 
   /** undefined, at once, where there is nothing to send. */
@@ -262,9 +263,8 @@ export class SessionState {
     this.#settled(changes, life);
   }
 
-  async #update(commands: readonly Command[], changes: Changes, life: number): Promise<void> {
-    await this.#all(commands, NoPayload);
-    this.#settled(changes, life);
+  #update(commands: readonly Command[], changes: Changes, life: number): Promise<void> {
+    return this.#all(commands, NoPayload).then(() => this.#settled(changes, life));
   }
 
   #updates(changes: Changes, life: number): Command[] {
