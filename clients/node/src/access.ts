@@ -41,6 +41,13 @@ export interface GateOptions {
   serializer?: Serializer | undefined;
 }
 
+/** Which sign key a token is signed with, and its form. */
+export interface Verified {
+  /** Position in `signKeys`. */
+  readonly position: number;
+  readonly form: TokenFormat;
+}
+
 /** TRYAGAIN is repeated after 4, 8, 16 … 512 ms, ten times, 2 s in all. */
 const FIRST_WAIT_MS = 4;
 const LONGEST_WAIT_MS = 512;
@@ -59,8 +66,8 @@ export class Access {
   /** The keys twice: to verify with, and to send. Neither shows its bytes. */
   readonly #verifying: readonly KeyObject[];
   readonly #sending: readonly Buffer[];
-  /** Tokens that were verified lately, whole, and by which key. */
-  readonly #verified = new Map<string, number>();
+  /** Tokens that were verified lately, whole, and what was found. */
+  readonly #verified = new Map<string, Verified>();
 
   constructor(client: Client, options: GateOptions) {
     const {
@@ -75,7 +82,7 @@ export class Access {
       throw new BadArgument("signKeys is not an array of one sign key or more");
     }
     const keys = signKeys.map((key: unknown) => {
-      const bytes = typeof key === "string" ? Buffer.from(key) : key;
+      const bytes = typeof key === "string" ? encoder.encode(key) : key;
       if (!(bytes instanceof Uint8Array) || bytes.length === 0) {
         throw new BadArgument("a sign key is neither text nor bytes, or is empty");
       }
@@ -112,32 +119,25 @@ export class Access {
     return mint(this.#format, this.#verifying[0] as KeyObject);
   }
 
-  verify(token: unknown): { position: number; form: TokenFormat } | undefined {
+  verify(token: unknown): Verified | undefined {
+    // A visitor's requests come in bursts: what was verified a moment ago is not computed again.
+    const known = this.#verified.get(token as string);
+    if (known) return known;
     const form = formOf(token);
     if (!form) return undefined;
-    const position = this.#signedBy(token as string, form);
-    return position < 0 ? undefined : { position, form };
+    const position = signedBy(token as string, form, this.#verifying);
+    if (position < 0) return undefined;
+    const verified = Object.freeze({ position, form });
+    if (this.#verified.size >= MOST_VERIFIED) this.#verified.clear();
+    this.#verified.set(token as string, verified);
+    return verified;
   }
 
   /** The position of the key that signed the token; BadToken or BadSignature, without a round trip. */
   keyOf(token: unknown): number {
-    const form = formOf(token);
-    if (!form) throw new BadToken();
-    const position = this.#signedBy(token as string, form);
-    if (position < 0) throw new BadSignature();
-    return position;
-  }
-
-  /** A visitor's requests come in bursts: what was verified a moment ago is not computed again. */
-  #signedBy(token: string, form: TokenFormat): number {
-    const known = this.#verified.get(token);
-    if (known !== undefined) return known;
-    const position = signedBy(token, form, this.#verifying);
-    if (position >= 0) {
-      if (this.#verified.size >= MOST_VERIFIED) this.#verified.clear();
-      this.#verified.set(token, position);
-    }
-    return position;
+    const verified = this.verify(token);
+    if (verified) return verified.position;
+    throw formOf(token) ? new BadSignature() : new BadToken();
   }
 
   /** The sign key at that position, as an argument. */
@@ -147,6 +147,11 @@ export class Access {
 
   /** A command on a key, the token or the owner, signed with the sign key at that position. */
   command(name: string, key: string, position: number, ...args: Argument[]): Command {
+    // An owner is whatever the application was sent: a driver would take an array for more arguments, and write
+    // one label for all texts that are no UTF-8.
+    if (typeof key !== "string" || !key.isWellFormed()) {
+      throw new BadArgument("the owner is not text of 1 to 200 bytes of UTF-8");
+    }
     return {
       key,
       readonly: READONLY.has(name),
@@ -175,10 +180,12 @@ export class Access {
 
   /** What each load sends: for the payloads, and for the refresh that is due now and then. */
   loading(token: string, position: number): Command[] {
-    return [
-      this.payloadsOf(token, position),
-      this.command("TOUCH", token, position, "MINAGE", this.#minAge),
-    ];
+    return [this.payloadsOf(token, position), this.refreshing(token, position)];
+  }
+
+  /** The refresh alone, which also tells whether the session lives. */
+  refreshing(token: string, position: number): Command {
+    return this.command("TOUCH", token, position, "MINAGE", this.#minAge);
   }
 
   /** Send together; each command is answered with its reply or with its error, none of which is thrown. */
@@ -214,6 +221,9 @@ export class Access {
     }
   }
 }
+
+/** Not Buffer.from, which writes into memory that other Buffers show by `.buffer`. */
+const encoder = new TextEncoder();
 
 const isError = (reply: Reply) => reply instanceof Error;
 

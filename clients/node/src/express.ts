@@ -24,6 +24,12 @@ export interface Lost {
   req: Request;
 }
 
+/** What express-session writes of a cookie. */
+const COOKIE = new Set([
+  ...["originalMaxAge", "expires", "httpOnly", "path", "domain", "secure", "sameSite"],
+  ...["priority", "partitioned"],
+]);
+
 /** What cookie.js counts off `maxAge` while a request runs is no change of it. */
 const DRIFT_MS = 100;
 
@@ -201,10 +207,12 @@ export class SessionGateStore extends Store {
   /**
    * End all of the owner's sessions, or all but that of the request `keep`, and return how many.
    *
-   * @throws NoSession when `keep`'s session is not a living one of that owner: then nothing ends
+   * @throws NoSession or BadToken when `keep`'s session is not a living one of that owner: then nothing ends
    */
   endAll(owner: string, options: { keep?: Request | undefined } = {}): Promise<number> {
-    return this.#gate.endAll(owner, { keep: options.keep?.sessionID });
+    const { keep } = options;
+    // Without a session there is nothing to keep: no token, which is refused, where undefined would end all.
+    return this.#gate.endAll(owner, { keep: keep && (keep.sessionID ?? "") });
   }
 
   // ---------------------------------------------------------------------------------------------
@@ -231,10 +239,9 @@ export class SessionGateStore extends Store {
   /** A loaded session as express-session wants it; what is held goes along with it. */
   #shown(state: SessionState): SessionData {
     const values = state.payloads.values();
-    const cookie = { ...(values.cookie as SessionData["cookie"] | undefined) };
     const held = new Held(state, Object.keys(values));
-    held.maxAge = cookie.originalMaxAge ?? null;
-    cookie.originalMaxAge = held.maxAge;
+    const cookie = cookieFrom(values.cookie);
+    held.maxAge = cookie.originalMaxAge;
     if (held.maxAge !== null) {
       state.life = secondsOf(held.maxAge);
       const left = state.left === undefined || state.left < 0 ? held.maxAge : 1000 * state.left;
@@ -254,7 +261,8 @@ export class SessionGateStore extends Store {
   /** The cookie as it is stored, without what changes with each request, and the life that it gives. */
   #cookieOf(session: SessionData, held?: Held) {
     const shown = session.cookie as typeof session.cookie & { toJSON?: () => object };
-    const { expires: _, ...cookie } = (shown?.toJSON?.() ?? { ...shown }) as SessionData["cookie"];
+    const cookie = (shown?.toJSON?.() ?? { ...shown }) as SessionData["cookie"];
+    cookie.expires = undefined;
     const stored = held?.maxAge;
     const { originalMaxAge } = cookie;
     if (typeof originalMaxAge !== "number") return { cookie, life: this.#access.ttl };
@@ -263,4 +271,17 @@ export class SessionGateStore extends Store {
     }
     return { cookie, life: secondsOf(cookie.originalMaxAge as number) };
   }
+}
+
+/**
+ * The cookie that was just read, to be written into: to take a copy first would double the time of all this.
+ * Another program may have stored it, and what else it has would take the place of the cookie's methods.
+ */
+function cookieFrom(value: unknown): SessionData["cookie"] {
+  const cookie = (typeof value === "object" && value ? value : {}) as SessionData["cookie"];
+  for (const name of Object.keys(cookie)) {
+    if (!COOKIE.has(name)) Reflect.deleteProperty(cookie, name);
+  }
+  if (typeof cookie.originalMaxAge !== "number") cookie.originalMaxAge = null;
+  return cookie;
 }

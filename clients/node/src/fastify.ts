@@ -58,6 +58,14 @@ const HIDDEN = new Set([
 ]);
 
 /**
+ * What a session becomes that was ended meanwhile: @fastify/session sets the cookie of each that it saves, and that
+ * could take the place of a newer login's. One of a path that no page has takes no other's place.
+ */
+const elsewhere = () => ({
+  toJSON: () => ({ path: "/.sessiongate/ended", expires: new Date(0) }),
+});
+
+/**
  * `fastify.register(session, { store, idGenerator: store.idGenerator, secret })`.
  *
  * `cookie.maxAge` is the life of the session, in whole seconds, rounded up; without it the gate's ttl is. Only
@@ -111,6 +119,7 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
       (error) => {
         if (!(error instanceof NoSession)) return callback(error);
         this.emit("lost", { id: publicId(id) });
+        session.cookie = elsewhere();
         callback();
       },
     );
@@ -178,10 +187,12 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
   /**
    * End all of the owner's sessions, or all but that of the request `keep`, and return how many.
    *
-   * @throws NoSession when `keep`'s session is not a living one of that owner: then nothing ends
+   * @throws NoSession or BadToken when `keep`'s session is not a living one of that owner: then nothing ends
    */
   endAll(owner: string, options: { keep?: Visit | undefined } = {}): Promise<number> {
-    return this.#gate.endAll(owner, { keep: options.keep?.session?.sessionId });
+    const { keep } = options;
+    // Without a session there is nothing to keep: no token, which is refused, where undefined would end all.
+    return this.#gate.endAll(owner, { keep: keep && (keep.session?.sessionId ?? "") });
   }
 
   // ---------------------------------------------------------------------------------------------
@@ -214,9 +225,9 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
     return Object.assign(values, { cookie, [HELD]: () => held });
   }
 
-  #save(held: Held, session: AnySession): Promise<void> | undefined {
+  #save(held: Held, session: AnySession): Promise<void> {
     const { cookie, life } = this.#cookieOf(session);
-    return held.save({ ...session, cookie }, life);
+    return held.saveAndConfirm({ ...session, cookie }, life);
   }
 
   /** The cookie as it is stored, without what changes with each request, and the life that it gives. */

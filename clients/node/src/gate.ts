@@ -1,9 +1,9 @@
-import { Access, type GateOptions } from "./access.js";
+import { Access, type GateOptions, type Verified } from "./access.js";
 import type { Argument, Client, Command, Reply } from "./driver.js";
 import { BusyToken, NoSession } from "./errors.js";
 import { Payloads } from "./payloads.js";
 import { openSession, type Session } from "./session.js";
-import { publicId, type TokenFormat } from "./token.js";
+import { publicId } from "./token.js";
 import {
   type Bytes,
   bytes,
@@ -37,13 +37,6 @@ export interface Rotation {
   ttl?: number | undefined;
   /** A new deadline, in seconds from now. Default: as it was. */
   maxTtl?: number | undefined;
-}
-
-/** Which sign key a token is signed with, and its form. */
-export interface Verified {
-  /** Position in `signKeys`. */
-  position: number;
-  form: TokenFormat;
 }
 
 /** One session of an owner, for a page "your devices". */

@@ -62,8 +62,16 @@ export class Held {
   save(values: object, life: number): Promise<void> | undefined {
     if (life <= 0) return this.state.end();
     const saved = this.state.save(() => this.changes(values), life);
-    this.seen = Object.keys(values);
-    return saved;
+    const see = () => {
+      this.seen = Object.keys(values);
+    };
+    if (!saved) see();
+    return saved?.then(see); // after a failure what is gone is still to be deleted
+  }
+
+  /** Save all values, and make sure that the session lives: its cookie is handed out again. */
+  async saveAndConfirm(values: object, life: number): Promise<void> {
+    await (this.save(values, life) ?? this.state.confirm());
   }
 
   /** Save these values alone, and the life. */

@@ -1,5 +1,5 @@
 /** Sessions of SessionGate: the gate with its commands, sessions above it, and the errors. */
-export type { GateOptions, Serializer } from "./access.js";
+export type { GateOptions, Serializer, Verified } from "./access.js";
 export type { Client, IORedisClient, NodeRedisClient } from "./driver.js";
 export {
   BadArgument,
@@ -16,14 +16,7 @@ export {
   TryAgain,
   WrongType,
 } from "./errors.js";
-export {
-  type Device,
-  Gate,
-  type Life,
-  type OwnedLife,
-  type Rotation,
-  type Verified,
-} from "./gate.js";
+export { type Device, Gate, type Life, type OwnedLife, type Rotation } from "./gate.js";
 export { Session } from "./session.js";
 export type { TokenFormat } from "./token.js";
 export type { Bytes, Info, PayloadData } from "./wire.js";

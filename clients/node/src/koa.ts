@@ -34,6 +34,12 @@ export interface Lost {
 /** What koa-session itself writes into a session, besides the names that the application sees. */
 const OWN = ["_expire", "_maxAge", "_session"];
 
+/** What a session of koa-session is made of, with all else that begins with `_`: a payload would take its place. */
+const HIDDEN = new Set([
+  ...["constructor", "__proto__", "toJSON", "isNew", "length", "populated", "maxAge"],
+  ...["externalKey", "save", "regenerate", "manuallyCommit", "commit"],
+]);
+
 /**
  * `app.use(session({ store, genid: store.genid }, app))`.
  *
@@ -71,7 +77,7 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
     if (legacy) return legacy.get(id, maxAge, options);
     const state = await SessionState.load(this.#access, id);
     if (!state) return undefined;
-    const values = state.payloads.values();
+    const values = visible(state.payloads.values());
     if (typeof values._maxAge === "number") state.life = secondsOf(values._maxAge + 10_000);
     this.#held.set(options.ctx, new Held(state, Object.keys(values)));
     return values;
@@ -95,16 +101,13 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
     const values = { ...session };
     // With each response a new cookie, and so a new `_expire`: no change to write.
     if (rolling) delete values._expire;
-    const { prototype } = ctx.session.constructor;
-    held.seen = [...held.seen].filter(
-      (name) =>
-        OWN.includes(name) || !(name.startsWith("_") || name === "isNew" || name in prototype),
-    );
+    const life = typeof maxAge === "number" ? secondsOf(maxAge) : this.#access.ttl;
     try {
-      await held.save(values, typeof maxAge === "number" ? secondsOf(maxAge) : this.#access.ttl);
+      await held.saveAndConfirm(values, life);
     } catch (error) {
       if (!(error instanceof NoSession)) throw error;
       this.emit("lost", { id: publicId(id), ctx });
+      withoutCookie(ctx, id);
     }
   }
 
@@ -143,7 +146,7 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
     const changes = () => held.state.payloads.changes(values, seen);
     await held.state.login(owner, options.limit, changes, life);
     // What other requests have written meanwhile.
-    const stored = held.state.payloads.values();
+    const stored = visible(held.state.payloads.values());
     for (const name of Object.keys(stored)) {
       if (!name.startsWith("_") && !(name in session)) session[name] = stored[name];
     }
@@ -170,10 +173,12 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
   /**
    * End all of the owner's sessions, or all but that of the context `keep`, and return how many.
    *
-   * @throws NoSession when `keep`'s session is not a living one of that owner: then nothing ends
+   * @throws NoSession or BadToken when `keep`'s session is not a living one of that owner: then nothing ends
    */
   endAll(owner: string, options: { keep?: Any } = {}): Promise<number> {
-    return this.#gate.endAll(owner, { keep: options.keep?.session?.externalKey });
+    const { keep } = options;
+    // Without a session there is nothing to keep: no token, which is refused, where undefined would end all.
+    return this.#gate.endAll(owner, { keep: keep && (keep.session?.externalKey ?? "") });
   }
 
   // ---------------------------------------------------------------------------------------------
@@ -181,4 +186,27 @@ export class SessionGateStore extends EventEmitter<{ lost: [Lost] }> {
   #legacyOf(id: string): LegacyStore | undefined {
     return this.#legacy && !formOf(id) ? this.#legacy : undefined;
   }
+}
+
+function visible(values: Record<string, unknown>): Record<string, unknown> {
+  for (const name of Object.keys(values)) {
+    if (HIDDEN.has(name) || (name.startsWith("_") && !OWN.includes(name))) delete values[name];
+  }
+  return values;
+}
+
+/**
+ * koa-session sets the cookie of each session that it saves; of one that was ended meanwhile it could take the
+ * place of a newer login's. So that one cookie is not set.
+ */
+function withoutCookie(ctx: Any, id: string): void {
+  const { cookies } = ctx;
+  ctx.cookies = Object.create(cookies, {
+    set: {
+      value(name: string, value: unknown, options: unknown) {
+        if (value !== id) cookies.set(name, value, options);
+        return this;
+      },
+    },
+  });
 }

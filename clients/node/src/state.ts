@@ -29,7 +29,8 @@ export class SessionState {
   #left: number | undefined;
   /** Whether an attempt to store it may have reached the server. */
   #attempted = false;
-  #busy: Promise<unknown> | undefined;
+  /** Until the last of those in turn is done, whether it succeeds or not. */
+  #busy: Promise<void> | undefined;
 
   private constructor(
     access: Access,
@@ -87,22 +88,30 @@ export class SessionState {
    * @throws NoSession when it was ended meanwhile: then nothing is stored
    */
   save(changing: () => Changes, life = this.life): Promise<void> | undefined {
-    let changes: Changes | undefined;
     if (!this.#busy && this.#phase !== "over") {
-      changes = changing();
-      if (
-        this.#phase === "fresh"
-          ? changes.set.length === 0
-          : this.#updates(changes, life).length === 0
-      ) {
-        return undefined;
-      }
+      const sent = this.#send(changing(), life);
+      return sent && this.#inTurn(() => sent);
     }
     return this.#inTurn(async () => {
       this.#notOver();
-      changes ??= changing(); // with a save in flight only now is known what it left to do
-      if (this.#phase === "fresh") await this.#adopt(changes, life);
-      else await this.#update(changes, life);
+      await this.#send(changing(), life); // with a save in flight only now is known what it left to do
+    });
+  }
+
+  /**
+   * Ask whether it still lives, before an unchanged token is handed out again: that could take the place of a
+   * newer login's.
+   *
+   * @throws NoSession when it was ended meanwhile
+   */
+  confirm(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#notOver();
+      if (this.#phase === "fresh") return;
+      const [reply] = await this.access.send([this.access.refreshing(this.token, this.#signKey)]);
+      if (!(reply instanceof NoSession)) return; // who reads is not failed by a replica, or for want of memory
+      this.#phase = "over";
+      throw reply;
     });
   }
 
@@ -157,7 +166,7 @@ export class SessionState {
       if (infoOf(info).owner === owner) {
         this.payloads = new Payloads(pairs.map(String), this.access.serializer);
         await this.#rotate();
-        await this.#update(changes, life);
+        await this.#send(changes, life);
         return;
       }
       const former = this.#command("END");
@@ -189,19 +198,14 @@ export class SessionState {
 
   // ---------------------------------------------------------------------------------------------
 
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    while (this.#busy) await this.#busy;
-    const running = work();
-    const settled = running.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#busy = settled;
-    try {
-      return await running;
-    } finally {
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const running = this.#busy ? this.#busy.then(work) : work();
+    const done = () => {
       if (this.#busy === settled) this.#busy = undefined;
-    }
+    };
+    const settled: Promise<void> = running.then(done, done);
+    this.#busy = settled;
+    return running;
   }
 
   #notOver(): void {
@@ -213,23 +217,32 @@ export class SessionState {
   }
 
   /** Send together; the first error is thrown, a NoSession before any other. */
-  async #all(commands: readonly Command[], forgiven?: typeof NoPayload): Promise<Reply[]> {
-    const replies = await this.access.send(commands);
-    let failed: Error | undefined;
-    for (const reply of replies) {
-      if (!(reply instanceof Error) || (forgiven && reply instanceof forgiven)) continue;
-      if (reply instanceof NoSession) {
-        this.#phase = "over";
-        throw reply;
+  #all(commands: readonly Command[], forgiven?: typeof NoPayload): Promise<Reply[]> {
+    return this.access.send(commands).then((replies) => {
+      let failed: Error | undefined;
+      for (const reply of replies) {
+        if (!(reply instanceof Error) || (forgiven && reply instanceof forgiven)) continue;
+        if (reply instanceof NoSession) {
+          this.#phase = "over";
+          throw reply;
+        }
+        failed ??= reply;
       }
-      failed ??= reply;
+      if (failed) throw failed;
+      return replies;
+    });
+  }
+
+  /** undefined, at once, where there is nothing to send. */
+  #send(changes: Changes, life: number): Promise<void> | undefined {
+    if (this.#phase === "fresh") {
+      return changes.set.length > 0 ? this.#adopt(changes, life) : undefined;
     }
-    if (failed) throw failed;
-    return replies;
+    const commands = this.#updates(changes, life);
+    return commands.length > 0 ? this.#update(commands, changes, life) : undefined;
   }
 
   async #adopt(changes: Changes, life: number): Promise<void> {
-    if (changes.set.length === 0) return;
     const again = this.#attempted;
     this.#attempted = true;
     const args = lifeArguments(life, this.access.maxTtl, changes.set);
@@ -241,20 +254,17 @@ export class SessionState {
         if (error instanceof SessionGateError) this.#attempted = again;
         throw error;
       }
-      // The token was minted for this session, so it is this session that lives: a reply was lost. Of an earlier
-      // save the payloads may be others.
-      if (again) await this.#all([this.#command("PMSET", ...changes.set)]);
+      // The token was minted for this session, so it is this session that lives: a reply was lost. The payloads
+      // may be those of an earlier save, or, where a caller named the token, another's.
+      await this.#all([this.#command("PMSET", ...changes.set)]);
     }
     this.#phase = "stored";
     this.#attempted = false;
     this.#settled(changes, life);
   }
 
-  async #update(changes: Changes, life: number): Promise<void> {
-    const commands = this.#updates(changes, life);
-    if (commands.length === 0) return;
-    await this.#all(commands, NoPayload);
-    this.#settled(changes, life);
+  #update(commands: readonly Command[], changes: Changes, life: number): Promise<void> {
+    return this.#all(commands, NoPayload).then(() => this.#settled(changes, life));
   }
 
   #updates(changes: Changes, life: number): Command[] {

@@ -221,6 +221,28 @@ for (const [name, express] of [
       assert.equal((await browser.json("/read")).broken, "mended");
     });
 
+    test("a cookie that another program has stored wrongly fails no request", async () => {
+      const wrong = [
+        { originalMaxAge: "x" },
+        { maxAge: "x" },
+        { toJSON: 1, data: 2 },
+        JSON.parse('{"__proto__":{"data":1}}'),
+        [1],
+        "x",
+        null,
+      ].map((cookie) => JSON.stringify(cookie));
+      for (const cookie of [...wrong, "{"]) {
+        browser.cookies.set(
+          "connect.sid",
+          sign(await gate.start({ payloads: { cookie, a: "1" } })),
+        );
+        const { status, text } = await browser.get("/set?b=2");
+        assert.equal(status, 200, `${cookie}: ${text}`);
+        const { a, b } = await browser.json("/read");
+        assert.deepEqual([a, b], [1, "2"], cookie);
+      }
+    });
+
     test("without cookie.maxAge the life is the gate's ttl", async () => {
       const { set } = await browser.get("/set?a=1");
       assert.doesNotMatch(set[0], /expires/i);
@@ -353,6 +375,28 @@ describe("the store by hand", () => {
     await call(store, "destroy", id);
     assert.equal(await call(store, "get", id), null);
     await assert.rejects(call(store, "set", "no token", { cookie: {} }), { code: "BADTOKEN" });
+  });
+
+  test("what a save that failed would have deleted the next save deletes", async () => {
+    let lose = true;
+    const lossy = {
+      isOpen: true,
+      isReady: true,
+      async sendCommand(line, options) {
+        if (lose && line[0] === "SESSIONGATE.PDEL") {
+          lose = false;
+          throw new Error("Socket closed unexpectedly");
+        }
+        return under.client.sendCommand(line, options);
+      },
+    };
+    const store = new SessionGateStore(new Gate(lossy, { signKeys }));
+    const id = await gate.start({ payloads: { cookie: "{}", a: "1", b: "2" } });
+    const session = store.createSession({ sessionID: id }, await call(store, "get", id));
+    delete session.a;
+    await assert.rejects(call(store, "set", id, session), /Socket closed/);
+    await call(store, "set", id, session);
+    assert.deepEqual([...(await gate.pgetall(id)).keys()].sort(), ["b", "cookie"]);
   });
 
   test("load", async () => {

@@ -56,6 +56,12 @@ async function application(options = {}, storeOptions = {}) {
     await leave.opened;
     return "slow";
   });
+  server.get("/idle", async (request) => {
+    const { arrived, leave } = gates.get(request.query.gate);
+    arrived.open();
+    await leave.opened;
+    return "idle";
+  });
   server.get("/regenerate", async (request) => {
     await request.session.regenerate(["keep"]);
     return "regenerated";
@@ -101,7 +107,9 @@ beforeEach(() => {
   browser = app.browser();
 });
 
-adapterRules({ app: () => app, gate, under, idOf });
+// Its `rolling` sets the cookie with each response, unless it is false: one more question to the server.
+const rollingRead = ["PGETALL", "TOUCH", "TOUCH"];
+adapterRules({ app: () => app, gate, under, idOf, read: rollingRead });
 
 test("two saves in one request: what the first stored the second does not send again", async () => {
   assert.deepEqual(await sent(() => browser.get("/twice")), ["ADOPT", "PMSET"]);
@@ -116,6 +124,27 @@ test("regenerate keeps what it is told, under another id; reload drops what was 
   const { keep, cart } = await browser.json("/read");
   assert.deepEqual([keep, cart], ["1", undefined]);
   assert.equal((await browser.json("/reload")).unsaved, undefined);
+});
+
+test("rolling: a response that changed nothing does not take the place of a newer session's either", async () => {
+  await browser.get("/set?user=Ada");
+  const slow = app.slow("rolling");
+  const response = browser.get("/idle?gate=rolling");
+  await slow.arrived.opened;
+  await gate.end(idOf(browser));
+  await browser.get("/set?user=Grace");
+  const newer = idOf(browser);
+  slow.leave.open();
+  await response;
+  assert.equal(idOf(browser), newer);
+});
+
+test("set by hand of a session that lives already changes it", async () => {
+  await browser.get("/set?a=1");
+  const id = idOf(browser);
+  const session = { cookie: { toJSON: () => ({}) }, a: "2" };
+  await new Promise((resolve) => app.store.set(id, session, resolve));
+  assert.equal((await browser.json("/read")).a, "2");
 });
 
 test("names that would take a method's place are neither shown nor deleted", async () => {
@@ -137,7 +166,7 @@ test("cookie.maxAge is the life in whole seconds, rounded up", async () => {
   const visitor = own.browser();
   await visitor.get("/set?a=1");
   assert.equal(await gate.ttl(idOf(visitor)), 21);
-  assert.deepEqual(await sent(() => visitor.get("/read")), ["PGETALL", "TOUCH"]);
+  assert.deepEqual(await sent(() => visitor.get("/read")), rollingRead);
   assert.deepEqual(await sent(() => visitor.get("/set?a=2")), ["PGETALL", "PMSET", "TOUCH"]);
 });
 

@@ -41,6 +41,12 @@ async function application(options = {}, storeOptions = {}) {
       await leave.opened;
       ctx.body = "slow";
     },
+    "/idle": async (ctx) => {
+      const { arrived, leave } = gates.get(ctx.query.gate);
+      arrived.open();
+      await leave.opened;
+      ctx.body = "idle";
+    },
     "/regenerate": async (ctx) => {
       await ctx.session.regenerate();
       ctx.body = "regenerated";
@@ -100,10 +106,21 @@ test("regenerate gives another id, and the old one is dead", async () => {
 test("names that koa-session hides are neither shown nor deleted", async () => {
   await browser.get("/set?a=1");
   const id = idOf(browser);
-  await gate.pmset(id, { _private: "1", constructor: "2", save: "3", isNew: "4" });
-  await browser.get("/set?a=2");
+  const hidden = [
+    "constructor",
+    "isNew",
+    "save",
+    "toJSON",
+    "commit",
+    "maxAge",
+    "length",
+    "__proto__",
+  ];
+  await gate.pmset(id, new Map([...hidden, "_private"].map((name) => [name, "{}"])));
+  assert.equal((await browser.get("/set?a=2")).status, 200);
+  assert.equal((await browser.json("/read")).a, "2");
   const names = [...(await gate.pgetall(id)).keys()].sort();
-  assert.deepEqual(names, ["_expire", "_maxAge", "_private", "a", "constructor", "isNew", "save"]);
+  assert.deepEqual(names, [...hidden, "_private", "_expire", "_maxAge", "a"].sort());
 });
 
 test("maxAge is the life, and koa-session's ten seconds more; 'session' is the gate's ttl", async () => {
@@ -119,6 +136,22 @@ test("maxAge is the life, and koa-session's ten seconds more; 'session' is the g
   assert.equal((await visitor.json("/read")).a, "1");
 });
 
+test("rolling: a response that changed nothing does not take the place of a newer session's either", async () => {
+  const own = await application({ rolling: true });
+  const visitor = own.browser();
+  await visitor.get("/set?user=Ada");
+  const former = idOf(visitor);
+  const slow = own.slow("rolling");
+  const response = visitor.get("/idle?gate=rolling");
+  await slow.arrived.opened;
+  await gate.end(former);
+  await visitor.get("/set?user=Grace");
+  const newer = idOf(visitor);
+  slow.leave.open();
+  await response;
+  assert.equal(idOf(visitor), newer);
+});
+
 test("rolling: the cookie is set with each response, which costs no write", async () => {
   const own = await application({ rolling: true, maxAge: 60_000 });
   const visitor = own.browser();
@@ -127,7 +160,7 @@ test("rolling: the cookie is set with each response, which costs no write", asyn
     const { set } = await visitor.get("/read");
     assert.match(set[0], /expires/);
   });
-  assert.deepEqual(commands, ["PGETALL", "TOUCH"]);
+  assert.deepEqual(commands, ["PGETALL", "TOUCH", "TOUCH"]);
 });
 
 test("genid forgotten: the first session to be stored says so", async () => {

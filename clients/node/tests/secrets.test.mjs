@@ -197,6 +197,15 @@ describe("a server that is killed", () => {
   });
 });
 
+test("a gate leaves no sign key in the memory that Buffers share", () => {
+  Buffer.from("a"); // there is such memory
+  const shared = [Buffer.from("a").buffer];
+  const key = `key-${randomBytes(12).toString("hex")}`;
+  new Gate(under.client, { signKeys: [key] });
+  shared.push(Buffer.from("a").buffer);
+  for (const memory of shared) assert.equal(Buffer.from(memory).indexOf(key), -1);
+});
+
 test("what the drivers publish to whoever traces them", async () => {
   const seen = [];
   const channels = ["redis", "ioredis"].flatMap((driver) =>

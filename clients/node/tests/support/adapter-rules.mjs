@@ -2,12 +2,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
+import { BadToken } from "sessiongate";
 
 /**
  * @param app what `application` of a framework's test answers: `store`, `browser()`, `slow(name)`
  * @param idOf answers the token in a browser's cookies
+ * @param read what a request sends that changes nothing
  */
-export function adapterRules({ app, gate, under, idOf }) {
+export function adapterRules({ app, gate, under, idOf, read = ["PGETALL", "TOUCH"] }) {
   const { sent } = under;
 
   test("a session is read and written, and nothing is stored of who writes nothing", async () => {
@@ -15,7 +17,7 @@ export function adapterRules({ app, gate, under, idOf }) {
     assert.deepEqual(await sent(() => browser.get("/read")), []);
     assert.deepEqual(await sent(() => browser.get("/set?user=Ada&lang=en")), ["ADOPT"]);
     assert.ok(gate.verify(idOf(browser)));
-    assert.deepEqual(await sent(() => browser.get("/read")), ["PGETALL", "TOUCH"]);
+    assert.deepEqual(await sent(() => browser.get("/read")), read);
     assert.deepEqual(await sent(() => browser.get("/set?lang=fr")), ["PGETALL", "PMSET", "TOUCH"]);
     await browser.get("/delete?name=lang");
     const { user, lang } = await browser.json("/read");
@@ -51,6 +53,32 @@ export function adapterRules({ app, gate, under, idOf }) {
     assert.match((await lost)[0].id, /^[0-9a-f]{32}$/);
     assert.equal(await under.client.exists(id), 0);
     assert.equal((await late.json("/read")).user, undefined);
+  });
+
+  test("a response of a session that was ended meanwhile does not take the place of a newer one", async () => {
+    const browser = app().browser();
+    await browser.get("/set?user=Ada");
+    const slow = app().slow("newer");
+    const response = browser.get("/slow?gate=newer");
+    await slow.arrived.opened;
+    await gate.end(idOf(browser));
+    await browser.get("/set?user=Grace");
+    const newer = idOf(browser);
+    slow.leave.open();
+    await response;
+    assert.equal(idOf(browser), newer);
+    assert.equal((await browser.json("/read")).user, "Grace");
+  });
+
+  test("owners: whoever has no session to keep ends no other", async (t) => {
+    const why = await under.withoutOwners();
+    if (why) return t.skip(why);
+    const browser = app().browser();
+    await browser.get("/login?user=eve");
+    for (const keep of [{}, { session: null }, { session: {} }]) {
+      await assert.rejects(async () => app().store.endAll("user:eve", { keep }), BadToken);
+    }
+    assert.equal((await browser.json("/read")).user, "eve");
   });
 
   test("owners: log in, look at the devices, log out everywhere else", async (t) => {

@@ -42,6 +42,8 @@ export class Browser {
     const set = response.headers.getSetCookie();
     for (const line of set) {
       const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
+      const [, scope = "/"] = /; *path=([^;]*)/i.exec(line) ?? [];
+      if (!path.startsWith(scope)) continue; // a cookie of other pages
       if (value === "" || /expires=thu, 01 jan 1970/i.test(line)) this.cookies.delete(name);
       else this.cookies.set(name, value);
     }

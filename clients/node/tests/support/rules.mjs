@@ -161,6 +161,8 @@ export function commands(connect) {
       [() => gate.expire(token, 1.5), BadArgument, "ERR"],
       [() => gate.start({ ttl: -1 }), BadArgument, "ERR"],
       [() => gate.rotate(token, { grace: 301 }), BadArgument, "ERR"],
+      [() => gate.oend(["owner", "KEEP", token]), BadArgument, "ERR"],
+      [() => gate.olist("\ud800"), BadArgument, "ERR"],
     ];
     for (const [call, type, code] of cases) {
       await assert.rejects(call(), (error) => {
