@@ -1,71 +1,73 @@
 /*
- * lives.c - the heap of lives.h: the node of place n ends no later than those of 2n + 1 and 2n + 2.
+ * lives.c - the heap of lives.h: the life at place n ends no later than those at 2n + 1 and 2n + 2.
  */
 #include "lives.h"
 
-static struct node *node_at(const struct lives *lives, size_t place) {
-    return *pointers_at(&lives->nodes, (uint32_t)place);
+static struct life *life_at(const struct lives *lives, size_t place) {
+    return segments_at(&lives->heap, (uint32_t)place, sizeof(struct life));
 }
 
-static void put_at(struct lives *lives, size_t place, struct node *node) {
-    *pointers_at(&lives->nodes, (uint32_t)place) = node;
-    mortal_of(node)->place = place;
+static void put_at(struct lives *lives, size_t place, struct life life) {
+    *life_at(lives, place) = life;
+    mortal_of(life.node)->place = place;
 }
 
-static bool ends_before(const struct node *a, const struct node *b) {
-    struct payload one = entry_payload(a->entry), other = entry_payload(b->entry);
+static bool ends_before(const struct life *a, const struct life *b) {
+    if (a->ends_at != b->ends_at) return a->ends_at < b->ends_at;
+    struct payload one = entry_payload(a->node->entry), other = entry_payload(b->node->entry);
     return payload_ends_before(&one, &other);
 }
 
-/* Puts a node where it belongs: at a place that is free, or above it. */
-static void sift_up(struct lives *lives, size_t place, struct node *node) {
+/* Puts a life where it belongs: at a place that is free, or above it. */
+static void sift_up(struct lives *lives, size_t place, struct life life) {
     while (place > 0) {
-        struct node *above = node_at(lives, (place - 1) / 2);
-        if (!ends_before(node, above)) break;
-        put_at(lives, place, above);
+        const struct life *above = life_at(lives, (place - 1) / 2);
+        if (!ends_before(&life, above)) break;
+        put_at(lives, place, *above);
         place = (place - 1) / 2;
     }
-    put_at(lives, place, node);
+    put_at(lives, place, life);
 }
 
 /* The same, or below it. */
-static void sift_down(struct lives *lives, size_t place, struct node *node) {
+static void sift_down(struct lives *lives, size_t place, struct life life) {
     for (size_t below; (below = 2 * place + 1) < lives->len; place = below) {
-        if (below + 1 < lives->len && ends_before(node_at(lives, below + 1), node_at(lives, below)))
+        if (below + 1 < lives->len && ends_before(life_at(lives, below + 1), life_at(lives, below)))
             below++;
-        if (!ends_before(node_at(lives, below), node)) break;
-        put_at(lives, place, node_at(lives, below));
+        if (!ends_before(life_at(lives, below), &life)) break;
+        put_at(lives, place, *life_at(lives, below));
     }
-    put_at(lives, place, node);
+    put_at(lives, place, life);
 }
 
 void lives_add(struct lives *lives, struct node *node) {
-    pointers_grow(&lives->nodes, lives->len);
-    sift_up(lives, lives->len++, node);
+    segments_grow(&lives->heap, lives->len, sizeof(struct life));
+    sift_up(lives, lives->len++, (struct life){entry_ends_at(node->entry), node});
 }
 
 void lives_remove(struct lives *lives, struct node *node) {
     size_t place = mortal_of(node)->place;
-    struct node *last = node_at(lives, --lives->len);
-    if (last != node) {
-        if (place > 0 && ends_before(last, node_at(lives, (place - 1) / 2)))
+    struct life last = *life_at(lives, --lives->len);
+    if (last.node != node) {
+        if (place > 0 && ends_before(&last, life_at(lives, (place - 1) / 2)))
             sift_up(lives, place, last);
         else
             sift_down(lives, place, last);
     }
-    pointers_shrink(&lives->nodes, lives->len);
+    segments_shrink(&lives->heap, lives->len, sizeof(struct life));
 }
 
 void lives_moved(struct lives *lives, struct node *node) {
-    put_at(lives, mortal_of(node)->place, node);
+    life_at(lives, mortal_of(node)->place)->node = node;
 }
 
-/* Counts the nodes from a place downwards that are over. */
+/* Counts the lives from a place downwards that are over. */
 static void count_over(const struct lives *lives, size_t place, int64_t now_ms, uint32_t at_most,
                        struct over *over) {
     if (place >= lives->len || over->payloads == at_most) return;
-    struct payload payload = entry_payload(node_at(lives, place)->entry);
-    if (!payload_is_over(&payload, now_ms)) return;
+    const struct life *life = life_at(lives, place);
+    if (life->ends_at > now_ms) return;
+    struct payload payload = entry_payload(life->node->entry);
     over->payloads++;
     over->bytes += payload.name_len + payload.data_len;
     count_over(lives, 2 * place + 1, now_ms, at_most, over);

@@ -9,7 +9,7 @@
 #define SESSIONGATE_LIVES_H
 
 #include "entry.h"
-#include "pointers.h"
+#include "segments.h"
 
 /* A payload of a table. */
 struct node {
@@ -27,9 +27,15 @@ static inline struct mortal *mortal_of(struct node *node) {
     return (struct mortal *)((char *)node - offsetof(struct mortal, node));
 }
 
+/* A node of the heap, and when it ends: so that nodes need not be looked at to be compared. */
+struct life {
+    int64_t ends_at;
+    struct node *node;
+};
+
 struct lives {
     uint32_t len;
-    struct pointers nodes;
+    struct segments heap; /* of struct life */
 };
 
 /* Adds a node that has a life, and its place with it; takes one out; says that one has moved. */
@@ -39,7 +45,7 @@ void lives_moved(struct lives *lives, struct node *node);
 
 /* The one that ends first, where there is one. */
 static inline struct node *lives_first(const struct lives *lives) {
-    return *pointers_at(&lives->nodes, 0);
+    return ((struct life *)segments_at(&lives->heap, 0, sizeof(struct life)))->node;
 }
 
 /* How many payloads are over at an instant, counted up to a number, and the bytes of their names

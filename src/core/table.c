@@ -15,8 +15,10 @@ static uint32_t power_of_two_from(uint32_t n) {
     return n <= 1 ? 1 : UINT32_C(1) << (32 - __builtin_clz(n - 1));
 }
 
+#define CHAIN sizeof(struct node *)
+
 static struct node **chain_at(const struct table *table, uint32_t bucket) {
-    return (struct node **)pointers_at(&table->chains, bucket);
+    return segments_at(&table->chains, bucket, CHAIN);
 }
 
 static uint32_t bucket_of(const struct table *table, const void *name, size_t name_len) {
@@ -39,7 +41,7 @@ static struct node **find_link(const struct table *table, const void *name, size
 
 /* Adds a bucket without payloads. */
 static void add_bucket(struct table *table) {
-    pointers_grow(&table->chains, table->buckets);
+    segments_grow(&table->chains, table->buckets, CHAIN);
     *chain_at(table, table->buckets++) = NULL;
 }
 
@@ -73,7 +75,7 @@ static void merge_bucket(struct table *table) {
     while (*end) end = &(*end)->next;
     *end = *chain_at(table, removed);
     table->buckets--;
-    pointers_shrink(&table->chains, table->buckets);
+    segments_shrink(&table->chains, table->buckets, CHAIN);
 }
 
 bool table_find(const struct table *table, const void *name, size_t name_len,
@@ -210,8 +212,8 @@ void table_free(struct table *table) {
             node = next;
         }
     }
-    pointers_free(&table->chains, table->buckets);
-    if (table->lives) pointers_free(&table->lives->nodes, table->lives->len);
+    segments_free(&table->chains, table->buckets);
+    if (table->lives) segments_free(&table->lives->heap, table->lives->len);
     memory.free(table->lives);
     memory.free(table);
 }
@@ -224,10 +226,10 @@ const uint8_t *table_next(const struct table *table, size_t *place, const struct
 }
 
 size_t table_memory(const struct table *table) {
-    size_t size = sizeof *table + pointers_memory(table->buckets) +
+    size_t size = sizeof *table + segments_memory(table->buckets, CHAIN) +
                   table->payloads * sizeof(struct node) + table->entry_bytes;
     if (table->lives)
-        size += sizeof *table->lives + pointers_memory(table->lives->len) +
+        size += sizeof *table->lives + segments_memory(table->lives->len, sizeof(struct life)) +
                 table->lives->len * (sizeof(struct mortal) - sizeof(struct node));
     return size;
 }
@@ -235,11 +237,11 @@ size_t table_memory(const struct table *table) {
 struct table *table_move_self(struct table *table, memory_mover move, void *context) {
     struct table *moved = move(context, table);
     if (moved) table = moved;
-    pointers_move(&table->chains, move, context);
+    segments_move(&table->chains, move, context);
     if (!table->lives) return table;
     struct lives *lives = move(context, table->lives);
     if (lives) table->lives = lives;
-    pointers_move(&table->lives->nodes, move, context);
+    segments_move(&table->lives->heap, move, context);
     return table;
 }
 
@@ -258,9 +260,9 @@ static struct node *move_node(struct table *table, struct node *node, memory_mov
 
 /* There are at least as many buckets as payloads, and so as there are in the heap. */
 void table_move_bucket(struct table *table, uint32_t bucket, memory_mover move, void *context) {
-    pointers_move_segment(&table->chains, bucket, move, context);
+    segments_move_one(&table->chains, bucket, move, context);
     if (table->lives && bucket < table->lives->len)
-        pointers_move_segment(&table->lives->nodes, bucket, move, context);
+        segments_move_one(&table->lives->heap, bucket, move, context);
     struct node **link = chain_at(table, bucket);
     for (; *link; link = &(*link)->next) *link = move_node(table, *link, move, context);
 }

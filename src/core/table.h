@@ -3,7 +3,7 @@
  *
  *     table                    node                          node
  *     +--------+               +------+---------------+     +------+--
- *     | chains +--> pointers ->| next | entry         |  .->| next | ...       entries, see entry.h
+ *     | chains +--> segments ->| next | entry         |  .->| next | ...       entries, see entry.h
  *     | lives  +-.             +-|----+---------------+  |  +------+--
  *     +--------+ |               '-----------------------'
  *                '-> a heap of those with a life of their own, see lives.h
@@ -21,10 +21,10 @@
 struct table {
     uint32_t payloads;
     uint32_t buckets;
-    size_t payload_bytes; /* of names and data */
-    size_t entry_bytes;   /* and of what stands before them */
-    struct pointers chains;
-    struct lives *lives; /* NULL: all last as long as their session */
+    size_t payload_bytes;   /* of names and data */
+    size_t entry_bytes;     /* and of what stands before them */
+    struct segments chains; /* of struct node * */
+    struct lives *lives;    /* NULL: all last as long as their session */
 };
 
 /* Finds the payload of that name; false when there is none. */

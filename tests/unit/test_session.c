@@ -243,7 +243,7 @@ static void no_change_of_a_large_table_copies_more_than_a_segment_at_once(void *
     counted.copied = 0;
     struct session *session = session_of_lives(300000);
     for (uint32_t n = 0; n < 300000; n++) session_delete(session, &n, sizeof n);
-    assert_in_range(counted.copied, 1, POINTERS_SEGMENT * sizeof(void *));
+    assert_in_range(counted.copied, 1, SEGMENT_ITEMS * sizeof(struct life));
     session_free(session);
 }
 
