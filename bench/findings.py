@@ -1,4 +1,4 @@
-"""What an experiment yields: tables, plots, bars and skips, for report.py to show."""
+"""What an experiment yields: tables, plots, bars, skips and an answer, for report.py to show."""
 
 import dataclasses
 
@@ -44,3 +44,11 @@ class Bar:
 class Skip:
     what: str
     why: str
+
+
+@dataclasses.dataclass
+class Answer:
+    """What the page begins with: a sentence or two, one table, one plot."""
+    text: str
+    table: Table
+    plot: Plot

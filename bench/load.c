@@ -8,8 +8,8 @@
  * What is not the server's work is kept small: a batch is a copy of the encoded command with keys
  * put in.
  *
- * Prints "<operations> <seconds> <errors>". Exit status: 0 done; 1 something failed, or answers
- * were errors that -e did not allow; 2 the command line is wrong.
+ * Prints "<operations> <seconds> <errors> <bytes sent> <bytes received>". Exit status: 0 done; 1
+ * something failed, or answers were errors that -e did not allow; 2 the command line is wrong.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -76,6 +76,7 @@ static struct command commands[COMMANDS_MAX];
 static uint64_t commands_len = 1, clients_len = 1, depth = 1;
 static uint64_t sent, total; /* commands */
 static uint64_t errors;
+static uint64_t bytes_sent, bytes_received;
 static const char *keys;
 static size_t key_len, keys_len;
 static uint64_t seed, first;
@@ -196,6 +197,7 @@ static void send_batch(struct client *client) {
         if (put < 0 && errno == EAGAIN) return;
         if (put < 0) fail("sending");
         client->out_sent += (size_t)put;
+        bytes_sent += (uint64_t)put;
     }
 }
 
@@ -246,6 +248,7 @@ static void receive(struct client *client) {
         if (got < 0) fail("receiving");
         if (got == 0) fail("the server closed the connection");
         client->in_len += (size_t)got;
+        bytes_received += (uint64_t)got;
         size_t at = 0, taken;
         while (client->awaited && at < client->in_len &&
                (taken = take_piece(client, client->in + at, client->in_len - at)))
@@ -374,8 +377,9 @@ int main(int argc, char **argv) {
     run(clients);
     clock_gettime(CLOCK_MONOTONIC, &to);
     if (strings && fclose(strings) != 0) fail("writing");
-    printf("%llu %.9f %llu\n", (unsigned long long)operations,
+    printf("%llu %.9f %llu %llu %llu\n", (unsigned long long)operations,
            (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9,
-           (unsigned long long)errors);
+           (unsigned long long)errors, (unsigned long long)bytes_sent,
+           (unsigned long long)bytes_received);
     return errors && !errors_allowed ? 1 : 0;
 }

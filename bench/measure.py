@@ -1,7 +1,8 @@
 """How a figure is got: a load that is run and timed, and loads that are compared in pairs.
 
     Mode        how many clients send how many commands before they wait
-    Sample      one run of one load: rate and the server's CPU time for an operation
+    Sample      one run of one load: rate, the server's CPU time for an operation, and where load.c
+                knows them the bytes on the wire, (sent, received)
     benchmark   a load by redis-benchmark: one command, whose keys may hold random numbers
     load        a load by load.c: keys from a file, answers that are errors, several commands
     compare     runs loads by turns; its ratios are medians over neighbours, with quartiles
@@ -28,14 +29,15 @@ Mode = collections.namedtuple("Mode", "name clients depth")
 PIPELINED = Mode("pipelined", 50, 16)  # 50 clients, 16 commands before each waits
 PARALLEL = Mode("50 clients", 50, 1)  # 50 clients, each waits for each answer
 SINGLE = Mode("one at a time", 1, 1)  # one client that waits for each answer
-Sample = collections.namedtuple("Sample", "operations seconds rate cpu_ns waited")
+Sample = collections.namedtuple("Sample", "operations seconds rate cpu_ns waited wire",
+                                defaults=[None])
 
 
 class Settings:
     """How long to measure, and how quiet it was."""
     quick = False
     pairs = 9  # how often each load is run
-    seconds = 0.25  # how long one run takes, about
+    seconds = 0.2  # how long one run takes, about
     waited = []  # of each run, the share of its time that the server waited for its core
 
 
@@ -152,11 +154,15 @@ def load(server, mode, command, keys=None, database=0, seed=None, first=None, ou
         arguments += ["-x"] * (data is not None) + ["-e"] * errors
 
         def once():
+            nonlocal said
             ran = client_of(arguments + list(command), data)
             if ran.returncode:
                 raise RuntimeError(f"load {command[:2]} failed: " + ran.stderr.decode()[-500:])
-            return float(ran.stdout.split()[1])
-        return sampled([server], operations, once)
+            said = ran.stdout.split()
+            return float(said[1])
+        said = []
+        sample = sampled([server], operations, once)
+        return sample._replace(wire=(int(said[3]), int(said[4])))
     return run
 
 

@@ -21,7 +21,7 @@ matplotlib.rcParams.update({"svg.hashsalt": "sessiongate", "svg.fonttype": "none
                             "axes.spines.top": False, "axes.spines.right": False})
 from matplotlib import pyplot  # noqa: E402, after the choice of what it draws on
 
-from findings import Bar, Plot, Skip, Table
+from findings import Answer, Bar, Plot, Skip, Table
 from measure import Settings
 from server import CLIENT_CORE, SERVER_CORE, TOP
 
@@ -78,6 +78,8 @@ def as_text(finding):
     if isinstance(finding, Bar):
         what, value, limit, goal, verdict = bar_cells(finding)
         return f"bar: {what}: {value}, {limit}{', goal ' + goal if goal else ''}: {verdict}"
+    if isinstance(finding, Answer):
+        return "\n".join(["", *textwrap.wrap(finding.text, 110), as_text(finding.table)])
     if isinstance(finding, Skip):
         return f"skipped: {finding.what}: {finding.why}"
     return ""  # plots are for the report
@@ -85,7 +87,7 @@ def as_text(finding):
 
 def bar_cells(bar):
     def number(value):
-        return f"{value:.0f}{bar.unit}" if bar.unit else f"{value:.2f}"
+        return f"{value:,.0f}{bar.unit}" if bar.unit else f"{value:.2f}"
     sign = "≥" if bar.at_least else "≤"
     value = number(bar.value)
     if bar.steadier is not None:
@@ -97,8 +99,12 @@ def bar_cells(bar):
 
 # For the README ----------------------------------------------------------------------------------
 
-INTRO = """\
+TITLE = """\
 # How fast SessionGate is
+"""
+
+METHOD = """\
+## How it was measured
 
 This page and its plots are written by `bench/run`; `bench/run --help` says how to repeat it.
 Every run of every load is in [results/figures.csv](results/figures.csv).
@@ -124,28 +130,58 @@ SHORTER = "- A quick run: fewer sessions and payloads than the text says; the ta
 def write(directory, facts, sections):
     """README.md and results/*.svg in that directory; sections are (heading and text, findings)."""
     findings = [finding for _, found in sections for finding in found]
-    lines = [INTRO.format(pairs=Settings.pairs, seconds=Settings.seconds, cores=os.cpu_count(),
-                          ending=facts.ending(), shorter=SHORTER if Settings.quick else "",
-                          **vars(facts))]
     bars = [bar_cells(finding) for finding in findings if isinstance(finding, Bar)]
+    lines = [TITLE, *answers(findings),
+             *contents(["How it was measured", *(["Bars"] if bars else []),
+                        *(text.partition("\n")[0] for text, _ in sections)]),
+             METHOD.format(pairs=Settings.pairs, seconds=Settings.seconds, cores=os.cpu_count(),
+                           ending=facts.ending(), shorter=SHORTER if Settings.quick else "",
+                           **vars(facts))]
     if bars:
         lines += ["## Bars", "", *markdown(["", "measured", "bar", "goal", ""], bars), ""]
     skips = [finding for finding in findings if isinstance(finding, Skip)]
     if skips:
         lines += ["## Left out", "", *(f"- {skip.what}: {skip.why}." for skip in skips), ""]
     for text, found in sections:
-        heading, _, rest = text.partition("\n")
-        lines += [f"## {heading}", ""]
-        rest = textwrap.dedent(rest).strip()
-        lines += [rest, ""] if rest else []
-        for finding in found:
-            if isinstance(finding, Plot):
-                draw(finding, directory / "results" / f"{finding.name}.svg")
-                lines += [f"![{finding.title}](results/{finding.name}.svg)", ""]
-            elif isinstance(finding, Table):
-                lines += [f"**{finding.title}**", "", *markdown(finding.header, finding.rows), ""]
-                lines += [finding.note, ""] if finding.note else []
+        lines += section(text, found)
+    for finding in findings:
+        plot = finding.plot if isinstance(finding, Answer) else finding
+        if isinstance(plot, Plot):
+            draw(plot, directory / "results" / f"{plot.name}.svg")
     (directory / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def answers(findings):
+    """What a reader sees first."""
+    for finding in findings:
+        if isinstance(finding, Answer):
+            yield from ["## Is it fast enough for me?", "", finding.text, ""]
+            yield from in_page(finding.table)
+            yield from in_page(finding.plot)
+
+
+def contents(headings):
+    """Links to all that comes below."""
+    links = [f"[{heading}](#{re.sub(r'[^a-z -]', '', heading.lower()).replace(' ', '-')})"
+             for heading in headings]
+    yield from [f"Below: {'; '.join(links)}.", ""]
+
+
+def section(text, found):
+    heading, _, rest = text.partition("\n")
+    rest = textwrap.dedent(rest).strip()
+    yield from [f"## {heading}", ""]
+    yield from [rest, ""] if rest else []
+    for finding in found:
+        yield from in_page(finding)
+
+
+def in_page(finding):
+    if isinstance(finding, Plot):
+        yield from [f"![{finding.title}](results/{finding.name}.svg)", ""]
+    elif isinstance(finding, Table):
+        yield from [f"**{finding.title}**", "", *markdown(finding.header, finding.rows), ""]
+        yield from [finding.note, ""] if finding.note else []
 
 
 def markdown(header, rows):
@@ -178,9 +214,11 @@ def draw(plot, path):
         axes.grid(True, linewidth=0.3)
     axes.set_title(plot.title, fontsize=10, loc="left")
     if len(plot.lines) > 1:
-        axes.legend(frameon=False, fontsize=8)
+        below = {"loc": "upper left", "bbox_to_anchor": (0, -0.5 / figure.get_figheight()),
+                 "ncol": 3} if columns else {}  # columns leave it no room
+        axes.legend(frameon=False, fontsize=8, **below)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
     pyplot.close(figure)
 
 

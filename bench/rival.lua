@@ -3,8 +3,6 @@
 -- redis.sha1hex; nor has it good random numbers, so the client sends the id. Each "--- name" begins
 -- a script, and "--- common" goes before all others.
 
---- common" goes before all others.
-
 --- common
 local function hmac(key, message)
     local inner, outer, bytes = {key:byte(1, -1)}, {}, {}
@@ -46,6 +44,12 @@ return redis.status_reply('OK')
 local refused = verify(ARGV[1], KEYS[1])
 if refused then return refused end
 return redis.call('HGET', KEYS[1], ARGV[2]) or redis.error_reply('NOPAYLOAD')
+
+--- request
+local refused = verify(ARGV[1], KEYS[1])
+if refused then return refused end
+if redis.call('TTL', KEYS[1]) <= ARGV[2] - ARGV[3] then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
+return redis.call('HGETALL', KEYS[1])
 
 --- pdel
 local refused = verify(ARGV[1], KEYS[1])

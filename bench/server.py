@@ -53,11 +53,15 @@ class Server:
 
     program    the server's program
     core       the core it is pinned to
+    under      a program that runs it, with its arguments
+    modules    what it loads of build/bench
     config     configuration, with _ for -: appendonly="yes"
     """
 
-    def __init__(self, program="redis-server", core=SERVER_CORE, under=(), **config):
+    def __init__(self, program="redis-server", core=SERVER_CORE, under=(),
+                 modules=("sessiongate",), **config):
         self.program = program
+        self.modules = modules
         self.under = list(under)
         self.core = core
         self.port = free_port()
@@ -77,7 +81,8 @@ class Server:
 
     def start(self):
         lines = [f"port {self.port}", "bind 127.0.0.1", f"dir {self.directory}", "daemonize no",
-                 f"logfile {self.directory}/log", f"loadmodule {TOP}/build/bench/sessiongate.so"]
+                 f"logfile {self.directory}/log",
+                 *(f"loadmodule {TOP}/build/bench/{module}.so" for module in self.modules)]
         for name, value in self.config.items():
             lines.append(f"{name.replace('_', '-')} " + (str(value) or '""'))
         (self.directory / "server.conf").write_text("\n".join(lines) + "\n")
@@ -87,7 +92,6 @@ class Server:
             cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=open(self.directory / "stderr", "ab"))
         self.client = redis.Redis(port=self.port, socket_timeout=600)
-        self.client.response_callbacks.pop("COMMAND", None)  # has_command wants the bare answer
         wait_for(self.serves, "the server to serve")
         return self
 
@@ -140,12 +144,6 @@ class Server:
     def used_memory(self):
         return self.client.info("memory")["used_memory"]
 
-    def has_command(self, name):
-        return self.call("COMMAND", "INFO", name)[0] is not None
-
-    def version(self):
-        return self.client.info("server")["redis_version"]
-
 
 # Instructions ------------------------------------------------------------------------------------
 
@@ -184,15 +182,34 @@ class CallgrindServer(Server):
     def __init__(self, **config):
         super().__init__(under=["valgrind", "--tool=callgrind",
                                 "--callgrind-out-file=callgrind.out"], hz=1, **config)
+        self.profile = ""  # what callgrind wrote of the last load that was counted
 
     def counted(self, load):
         self.monitor("zero")
         load()
         self.monitor("dump")
         dump = max(self.directory.glob("callgrind.out.*"), key=lambda path: path.stat().st_mtime_ns)
-        count = int(re.search(r"^(?:summary|totals): (\d+)", dump.read_text(), re.M)[1])
+        self.profile = dump.read_text()
         dump.unlink()
-        return count
+        return int(re.search(r"^(?:summary|totals): (\d+)", self.profile, re.M)[1])
+
+    def spent_in(self, prefix):
+        """Of the last count, what the functions took whose name begins so, with all they called.
+
+        A call is two lines, "calls=<how often> <where>" and "<where> <instructions>", after the name
+        of the function that is called. A name stands in the profile once, after its number.
+        """
+        names, called, total, is_cost = {}, "", 0, False
+        for line in self.profile.splitlines():
+            if is_cost:
+                total += int(line.split()[1]) if called.startswith(prefix) else 0
+            named = re.match(r"c?fn=(\(\d+\))(?: (.*))?", line)
+            if named and named[2]:
+                names[named[1]] = named[2]
+            if named and line[0] == "c":
+                called = names[named[1]]
+            is_cost = line.startswith("calls=")
+        return total
 
     def monitor(self, command):
         subprocess.run(["vgdb", f"--pid={self.pid}", command], check=True,

@@ -6,6 +6,7 @@
  * above; the compiler sees to it, by an include path of its own for each.
  */
 #include "alias.h"
+#include "clock.h"
 #include "commands.h"
 #include "config.h"
 #include "memory.h"
@@ -47,6 +48,7 @@ __attribute__((visibility("default"))) int RedisModule_OnLoad(RedisModuleCtx *ct
     memory = (struct memory){RedisModule_Alloc, RedisModule_Realloc, RedisModule_Free};
     set_options(ctx);
     slots_start(ctx);
+    clock_load();
     if (!type_register(ctx) || !alias_register(ctx) || !owner_register(ctx))
         return fail_to_load(ctx, "a data type could not be registered");
     if (!commands_register(ctx)) return fail_to_load(ctx, "a command could not be registered");

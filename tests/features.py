@@ -81,7 +81,7 @@ def oend(client, *keep, owner=OWNER, sign_key=KEY):
 ALL = {
     "EXPIRE": (60,), "PSET": (b"n", b"d"), "PGET": (b"n",), "PDEL": (b"n",), "END": (),
     "PGETALL": (), "PMGET": (b"n", b"absent"), "PMSET": (b"n", b"d", b"m", b"d"), "PPOP": (b"n",),
-    "TTL": (), "INFO": (), "TOUCH": (), "ROTATE": (),
+    "TTL": (), "INFO": (), "TOUCH": (), "ROTATE": (), "PTTL": (b"n",),
 }
 
 

@@ -463,6 +463,25 @@ class Wire:
             assert self.file.read(len(expected)) == expected
 
 
+def commands_in(text):
+    """The commands of the bytes of an AOF."""
+    found, position = [], 0
+    while position < len(text):
+        end = text.index(b"\r\n", position)
+        line, position = text[position:end], end + 2
+        if line.startswith(b"#"):
+            continue
+        assert line.startswith(b"*")
+        command = []
+        for _ in range(int(line[1:])):
+            end = text.index(b"\r\n", position)
+            length, position = int(text[position + 1:end]), end + 2
+            command.append(text[position:position + length])
+            position += length + 2
+        found.append(command)
+    return found
+
+
 class Stream:
     """A connection that plays a replica, and sees what the master sends to its replicas."""
 

@@ -12,10 +12,11 @@ import pathlib
 
 # Each experiment's file. They import what may not be installed yet, so this imports none of them.
 MODULES = {
-    "core": "commands", "instructions": "costs", "memory": "costs", "payloads": "commands",
-    "many": "commands", "script": "rivals", "application": "rivals", "durable": "commands",
-    "sessions": "growth", "growth": "growth", "bulk": "growth", "pause": "costs",
-    "refused": "costs", "owners": "owners", "cluster": "clusters"}
+    "core": "commands", "request": "requests", "instructions": "instructions", "memory": "costs",
+    "payloads": "commands", "many": "commands", "script": "rivals", "application": "rivals",
+    "durable": "commands", "sessions": "growth", "growth": "growth", "bulk": "bulk",
+    "pause": "pauses", "refused": "costs", "owners": "owners", "cluster": "clusters",
+    "migration": "migrations"}
 
 
 def load(name):

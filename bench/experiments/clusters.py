@@ -10,7 +10,7 @@ import measure
 import redis
 from findings import Plot, Table
 from measure import PIPELINED, SINGLE, Mode, Settings, compare, load, sampled, together
-from server import CLIENT_CORE, TOP, Server, wait_for
+from server import CLIENT_CORE, SERVER_CORE, TOP, Server, wait_for
 
 from experiments.common import HEADER, NAME, SIGN_KEY, TTL, hashes, row, started, text_of
 
@@ -20,10 +20,12 @@ FORMS = ["v1", "v2"]
 
 
 @contextlib.contextmanager
-def masters(number):
-    """Servers that are masters of one cluster and share its slots, all on the servers' core."""
+def masters(number, cores=(SERVER_CORE,), **options):
+    """Servers that are masters of one cluster and share its slots, on those cores by turns."""
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(Server(cluster_enabled="yes")) for _ in range(number)]
+        servers = [stack.enter_context(Server(core=cores[index % len(cores)],
+                                              cluster_enabled="yes", **options))
+                   for index in range(number)]
         for index, server in enumerate(servers):
             server.call("CLUSTER", "ADDSLOTSRANGE", index * SLOTS // number,
                         (index + 1) * SLOTS // number - 1)
@@ -86,6 +88,13 @@ def cluster(scratch):
                log_x=True, log_y=True)
 
 
+def hashes_of_master(server, number, names, data):
+    """Hashes in the slots of this master: their names are those of sessions that it started."""
+    started(server, number, names)
+    load(server, PIPELINED, ["SESSIONGATE.END", SIGN_KEY, "__key__"], names)(number)
+    hashes(server, number, names, 0, data=data)
+
+
 def spread(servers, scratch):
     """Rows of loads that go to all masters at once, pipelined; leaves tokens<i> and names<i>."""
     data = text_of(100)
@@ -93,10 +102,7 @@ def spread(servers, scratch):
     mode = Mode("pipelined", 16, 16)
     for index, server in enumerate(servers):
         started(server, number, scratch / f"tokens{index}", payloads=1, data=data)
-        names = scratch / f"names{index}"  # of hashes: more tokens of this master, ended
-        started(server, number, names)
-        load(server, mode, ["SESSIONGATE.END", SIGN_KEY, "__key__"], names)(number)
-        hashes(server, number, names, 0, data=data)
+        hashes_of_master(server, number, scratch / f"names{index}", data)
 
     def everywhere(files, command):
         return together([load(server, mode, command, scratch / f"{files}{index}", seed=1)

@@ -3,6 +3,7 @@
 import os
 
 from measure import PIPELINED, SINGLE, Mode, Settings, load
+from server import TOP
 
 SIGN_KEY = "0123456789abcdef0123456789abcdef"
 NAME = "profile"  # of the payload and of the hash's field
@@ -51,6 +52,14 @@ def hashes(server, number, path, database, payloads=1, data=None):
         fields += [data, payload_name(index)]
     load(server, PIPELINED, ["HSET", "__key__", *fields], path, database, data=data)(number)
     load(server, PIPELINED, ["EXPIRE", "__key__", 10 * TTL], path, database)(number)
+
+
+def rival_scripts(server):
+    """{operation: SHA1 of its script}, loaded."""
+    text = (TOP / "bench" / "rival.lua").read_text()
+    parts = dict(part.split("\n", 1) for part in text.split("\n--- ")[1:])
+    return {name: server.call("SCRIPT", "LOAD", parts["common"] + body).decode()
+            for name, body in parts.items() if name != "common"}
 
 
 def key_file(server, key):

@@ -1,89 +1,14 @@
-"""What a command costs the server beside its rate: instructions, memory, pause, refused."""
+"""What sessions cost the server beside time: memory; and what forgers cost it: refused."""
 
-import statistics
 import time
 
 import measure
-from findings import Bar, Plot, Skip, Table
-from measure import PIPELINED, SINGLE, Mode, Settings, compare, load
-from server import CallgrindServer, PerfServer, Server, perf_refusal, wait_for
+from findings import Bar, Plot, Table
+from measure import PIPELINED, Settings, compare, load
+from server import Server
 
-from experiments.common import (NAME, SIGN_KEY, TTL, hashes, hot, modes, shown, started,
-                                text_of, thousands)
-
-
-def instructions(scratch):
-    """Instructions
-
-    What the server executes for one command: steady where times are not. One client, pipelined,
-    each command on its own session with one payload of 100 bytes.
-    """
-    refusal = perf_refusal()
-    if refusal:
-        yield Skip("instructions by perf stat -e instructions -p", refusal)
-    counter = CallgrindServer if refusal else PerfServer
-    number = 100_000 if not refusal else 2_000 if Settings.quick else 4_000
-    data = text_of(100)
-    mode = Mode("pipelined", 1, 16)
-    rows = []
-    with counter() as server:
-        tokens = scratch / "tokens"
-
-        def count(command, fill=None):
-            measure.log.progress(f"instructions: {' '.join(map(str, command))[:30]}")
-            run = load(server, mode, command, keys=tokens)
-            if fill:
-                fill()
-            else:
-                run(number // 4)  # warm: the sign key's fingerprint, buffers
-            counted = server.counted(lambda: run(number)) / number
-            measure.log.figure(command[0], "instructions per command", f"{counted:.0f}")
-            return counted
-
-        def fill(name):
-            server.call("FLUSHALL")
-            if name == "sessions":
-                started(server, number, tokens, payloads=1, data=data)
-            elif name == "hashes":
-                started(server, number, tokens)
-                server.call("FLUSHALL")
-                hashes(server, number, tokens, 0, data=data)
-            elif name == "names":
-                started(server, number, tokens)
-                server.call("FLUSHALL")
-
-        fill("sessions")
-        counts = {"PING": count(["PING"])}
-        for name, command in {"PGET": ["SESSIONGATE.PGET", SIGN_KEY, "__key__", NAME],
-                              "PSET": ["SESSIONGATE.PSET", SIGN_KEY, "__key__", NAME, data],
-                              "EXPIRE (ours)": ["SESSIONGATE.EXPIRE", SIGN_KEY, "__key__", TTL]
-                              }.items():
-            counts[name] = count(command)
-        counts["END"] = count(["SESSIONGATE.END", SIGN_KEY, "__key__"], lambda: fill("sessions"))
-        counts["START"] = count(["SESSIONGATE.START", SIGN_KEY, TTL],
-                                lambda: server.call("FLUSHALL"))
-        fill("hashes")
-        for name, command in {"HGET": ["HGET", "__key__", NAME],
-                              "HSET": ["HSET", "__key__", NAME, data],
-                              "EXPIRE": ["EXPIRE", "__key__", TTL]}.items():
-            counts[name] = count(command)
-        counts["UNLINK"] = count(["UNLINK", "__key__"], lambda: fill("hashes"))
-        counts["SET EX"] = count(["SET", "__key__", "1", "EX", TTL], lambda: fill("names"))
-        counts["GET"] = count(["GET", "__key__"])
-    for ours, theirs in (("PGET", "HGET"), ("PGET", "GET"), ("PSET", "HSET"), ("START", "SET EX"),
-                         ("EXPIRE (ours)", "EXPIRE"), ("END", "UNLINK")):
-        rows.append([f"{ours} / {theirs}", thousands(counts[ours]), thousands(counts[theirs]),
-                     f"{counts[ours] - counts[theirs]:+,.0f}",
-                     f"{counts[theirs] / counts[ours]:.2f}"])
-    how = "Counted by perf: the kernel's part is included."
-    if refusal:
-        how = ("Counted by callgrind: what the server and its libraries do in user mode, without the "
-               "kernel, and with signatures (START makes one) as on a processor without SHA "
-               "instructions, which valgrind does not know.")
-    yield Table("Server instructions for a command (pipelined, 100 bytes)",
-                ["", "ours", "theirs", "difference", "theirs / ours"], rows,
-                f"{how} Over {number:,} commands each, on {number:,} keys. A PING, for comparison: "
-                f"{counts['PING']:,.0f}.")
+from experiments.common import (NAME, SIGN_KEY, TTL, hashes, hot, modes, shown, started, text_of,
+                                thousands)
 
 
 def memory(scratch):
@@ -135,61 +60,6 @@ def memory(scratch):
                 "cannot be empty.")
     yield Plot("memory", "Memory of a session, payloads of 100 bytes", "", "bytes", lines)
     yield from bars
-
-
-def pause(scratch):
-    """The longest pause
-
-    While the server carries out one command, nobody else is served. How long does it take, by the
-    server's own clock, to end a session of 100,000 payloads, and what is the longest single PSET on
-    the way there? The maximum of the server's histogram (INFO latencystats, two digits) over some
-    rounds.
-    """
-    count = 10_000 if Settings.quick else 100_000
-    rounds = 3 if Settings.quick else 5
-    data = text_of(100)
-    names = scratch / "names"
-    names.write_text("".join(f"payload:{index:012}\n" for index in range(count)))
-    with Server(latency_tracking_info_percentiles="50 100") as server:
-        def longest(command):
-            section = server.client.info("latencystats")
-            return next(found["p100"] for name, found in section.items()
-                        if name.lower() == f"latency_percentiles_usec_{command.lower()}")
-
-        commands = {}
-        for number in range(rounds):
-            for ending in (["SESSIONGATE.END", SIGN_KEY], ["SESSIONGATE.EXPIRE", SIGN_KEY],
-                           ["UNLINK"], ["DEL"]):
-                measure.log.progress(f"pause: {ending[0]} of {count:,} payloads")
-                token, table, _ = hot(server, data)
-                ours = ending[0].startswith("SESSIONGATE")
-                fill = (["SESSIONGATE.PSET", SIGN_KEY, token, "__key__", data] if ours
-                        else ["HSET", table, "__key__", data])
-                server.call("CONFIG", "RESETSTAT")
-                load(server, SINGLE if ours else PIPELINED, fill, names)(count)
-                commands.setdefault(f"{fill[0]}, the longest of {count:,}", []).append(
-                    longest(fill[0]))
-                if ours and server.has_command("SESSIONGATE.PGETALL"):
-                    server.call("SESSIONGATE.PGETALL", SIGN_KEY, token)
-                    commands.setdefault("SESSIONGATE.PGETALL", []).append(
-                        longest("SESSIONGATE.PGETALL"))
-                elif not ours:
-                    server.call("HGETALL", table)
-                    commands.setdefault("HGETALL", []).append(longest("HGETALL"))
-                arguments = [token if ours else table] + (["0"] if "EXPIRE" in ending[0] else [])
-                server.call(*ending, *arguments)
-                commands.setdefault(f"{ending[0]}{' to 0' if 'EXPIRE' in ending[0] else ''}",
-                                    []).append(longest(ending[0]))
-                wait_for(lambda: not server.client.info("memory")["lazyfree_pending_objects"],
-                         "memory freed in the background")
-    rows = []
-    for what, values in commands.items():
-        for number, value in enumerate(values):
-            measure.log.figure(what, "µs", value, number)
-        rows.append([what.replace("SESSIONGATE.", ""), f"{statistics.median(values):,.0f}",
-                     f"{max(values):,.0f}"])
-    yield Table(f"How long one command holds the server, {count:,} payloads of 100 bytes",
-                ["", "median, µs", "most, µs"], rows)
 
 
 def refused(scratch):

@@ -1,17 +1,97 @@
-"""How it grows: sessions, growth, bulk."""
+"""How commands fare with many sessions, and with many payloads: sessions, growth."""
 
-import re
 import shutil
-import statistics
-import time
 
 import measure
 from findings import Bar, Plot, Table
 from measure import PIPELINED, Settings, benchmark, compare, load
-from server import CLIENT_CORE, Server, wait_for
+from server import Server
 
-from experiments.common import (HEADER, NAME, SIGN_KEY, TTL, hashes, hot, row, shown, started,
-                                text_of)
+from experiments.common import HEADER, NAME, SIGN_KEY, TTL, hashes, hot, row, started, text_of
+
+DATA = text_of(100)
+
+
+class Curve:
+    """Comparisons at several sizes: rows of a table, and a line of CPU time for each command."""
+
+    def __init__(self):
+        self.rows, self.lines = [], {}
+        self.compared = {}  # {(ours, theirs): [(size, comparison), ...]}
+
+    def add(self, size, comparisons):
+        """comparisons: {(ours, theirs): Comparison}"""
+        for (ours, theirs), comparison in comparisons.items():
+            self.rows.append(row(f"{ours} / {theirs}, {size:,}", comparison, ours, theirs))
+            self.compared.setdefault((ours, theirs), []).append((size, comparison))
+            for name in (ours, theirs):
+                sizes, costs = self.lines.setdefault(name, ([], []))
+                sizes.append(size)
+                costs.append(comparison.cpu(name) / 1000)
+
+    def bars(self, limit):
+        """The ratio at the largest size / that at the smallest."""
+        for names, found in self.compared.items():
+            (smallest, first), (largest, last) = found[0], found[-1]
+            yield Bar(f"{' / '.join(names)}: ratio at {largest:,} / ratio at {smallest:,}",
+                      last.speed(*names).median / first.speed(*names).median, limit,
+                      steadier=last.cheapness(*names).median / first.cheapness(*names).median)
+
+
+# Many sessions -----------------------------------------------------------------------------------
+
+class Stock:
+    """Sessions in database 0 and as many hashes of the same names in database 1, which are added to.
+
+    START and SET EX make keys beside them, which are removed again.
+    """
+
+    def __init__(self, server, scratch):
+        self.server, self.size = server, 0
+        self.new = 4_000 if Settings.quick else 20_000
+        self.tokens, self.more, self.fresh, self.names = (
+            scratch / name for name in ("tokens", "more", "fresh", "names"))
+        self.tokens.write_text("")
+        self.fresh.write_text("")
+        self.names.write_text("".join(f"v1.{index:081}\n" for index in range(self.new)))
+
+    def grow(self, size):
+        measure.log.progress(f"sessions: making {size:,} sessions and hashes")
+        started(self.server, size - self.size, self.more, 0, payloads=1, data=DATA)
+        hashes(self.server, size - self.size, self.more, 1, data=DATA)
+        with open(self.tokens, "ab") as to, open(self.more, "rb") as source:
+            shutil.copyfileobj(source, to)
+        self.size = size
+
+    def load(self, *command, database=0):
+        """Of all of them, in a random order."""
+        return load(self.server, PIPELINED, command, self.tokens, database, seed=self.size)
+
+    def read(self):
+        return compare(f"read of {self.size:,}", PIPELINED, {
+            "PGET": self.load("SESSIONGATE.PGET", SIGN_KEY, "__key__", NAME),
+            "HGET": self.load("HGET", "__key__", NAME, database=1)})
+
+    def write(self):
+        return compare(f"write to {self.size:,}", PIPELINED, {
+            "PSET": self.load("SESSIONGATE.PSET", SIGN_KEY, "__key__", NAME, DATA),
+            "HSET": self.load("HSET", "__key__", NAME, DATA, database=1)})
+
+    def start(self):
+        found = compare(f"start beside {self.size:,}", PIPELINED, {
+            "START": load(self.server, PIPELINED, ["SESSIONGATE.START", SIGN_KEY, TTL],
+                          output=self.fresh),
+            "SET EX": load(self.server, PIPELINED, ["SET", "__key__", "1", "EX", TTL], self.names,
+                           1)}, before=self.remove_new, operations=self.new)
+        self.remove_new("")
+        return found
+
+    def remove_new(self, _):
+        remove = ["UNLINK", "__key__"]
+        if self.fresh.stat().st_size:
+            load(self.server, PIPELINED, remove, self.fresh)(self.new)
+            self.fresh.write_text("")
+        load(self.server, PIPELINED, remove, self.names, 1)(self.new)
 
 
 def sessions(scratch):
@@ -22,63 +102,28 @@ def sessions(scratch):
     payload of 100 bytes and a TTL.
     """
     sizes = [1_000, 20_000, 100_000] if Settings.quick else [1_000, 100_000, 1_000_000, 5_000_000]
-    data = text_of(100)
-    new = 4_000 if Settings.quick else 20_000
-    rows, first, last, costs = [], {}, {}, {}
-    tokens, more, fresh, names = (scratch / name for name in ("tokens", "more", "fresh", "names"))
-    tokens.write_text("")
-    names.write_text("".join(f"v1.{index:081}\n" for index in range(new)))
+    curve = Curve()
     with Server() as server:
-        held = 0
+        stock = Stock(server, scratch)
         for size in sizes:
-            measure.log.progress(f"sessions: making {size:,} sessions and hashes")
-            started(server, size - held, more, 0, payloads=1, data=data)
-            hashes(server, size - held, more, 1, data=data)
-            with open(tokens, "ab") as to, open(more, "rb") as source:
-                shutil.copyfileobj(source, to)
-            held = size
-
-            def tidy(name):
-                if fresh.exists() and fresh.stat().st_size:
-                    load(server, PIPELINED, ["UNLINK", "__key__"], fresh, 0)(new)
-                    fresh.write_text("")
-                load(server, PIPELINED, ["UNLINK", "__key__"], names, 1)(new)
-            common = {"keys": tokens, "seed": size}
-            found = {
-                ("PGET", "HGET"): compare(f"read of {size:,}", PIPELINED, {
-                    "PGET": load(server, PIPELINED, ["SESSIONGATE.PGET", SIGN_KEY, "__key__", NAME],
-                                 **common),
-                    "HGET": load(server, PIPELINED, ["HGET", "__key__", NAME], database=1,
-                                 **common)}),
-                ("PSET", "HSET"): compare(f"write to {size:,}", PIPELINED, {
-                    "PSET": load(server, PIPELINED,
-                                 ["SESSIONGATE.PSET", SIGN_KEY, "__key__", NAME, data], **common),
-                    "HSET": load(server, PIPELINED, ["HSET", "__key__", NAME, data], database=1,
-                                 **common)}),
-                ("START", "SET EX"): compare(f"start beside {size:,}", PIPELINED, {
-                    "START": load(server, PIPELINED, ["SESSIONGATE.START", SIGN_KEY, TTL],
-                                  output=fresh),
-                    "SET EX": load(server, PIPELINED, ["SET", "__key__", "1", "EX", TTL], names,
-                                   1)},
-                    before=tidy, operations=new)}
-            tidy("")
-            for (ours, theirs), comparison in found.items():
-                rows.append(row(f"{ours} / {theirs}, {size:,}", comparison, ours, theirs))
-                first.setdefault((ours, theirs), comparison)
-                last[ours, theirs] = comparison
-                for name in (ours, theirs):
-                    line = costs.setdefault(name, ([], []))
-                    line[0].append(size)
-                    line[1].append(comparison.cpu(name) / 1000)
-    yield Table("Speed by number of sessions", HEADER, rows)
+            stock.grow(size)
+            curve.add(size, {("PGET", "HGET"): stock.read(), ("PSET", "HSET"): stock.write(),
+                             ("START", "SET EX"): stock.start()})
+    yield Table("Speed by number of sessions", HEADER, curve.rows)
     yield Plot("sessions", "The server's time for a command by the number of sessions",
-               "sessions, or hashes", "µs of CPU", costs, log_x=True)
-    for (ours, theirs), comparison in last.items():
-        yield Bar(f"{ours} / {theirs}: ratio at {sizes[-1]:,} / ratio at {sizes[0]:,}",
-                  comparison.speed(ours, theirs).median
-                  / first[ours, theirs].speed(ours, theirs).median, 0.90,
-                  steadier=comparison.cheapness(ours, theirs).median
-                  / first[ours, theirs].cheapness(ours, theirs).median)
+               "sessions, or hashes", "µs of CPU", curve.lines, log_x=True)
+    yield from curve.bars(0.90)
+
+
+# Many payloads -----------------------------------------------------------------------------------
+
+DRAWN = "payload:__rand_int__"  # the name of a payload, by redis-benchmark
+
+
+def on_drawn_names(server, case, count, **commands):
+    """Loads of commands that name one of `count` payloads, or fields."""
+    return compare(case, PIPELINED, {name: benchmark(server, PIPELINED, command, random=count)
+                                     for name, command in commands.items()})
 
 
 def growth(scratch):
@@ -88,141 +133,22 @@ def growth(scratch):
     pipelined, names taken at random by redis-benchmark.
     """
     counts = [1, 100, 10_000] if Settings.quick else [1, 10, 100, 1_000, 10_000, 100_000]
-    data = text_of(100)
-    rows, costs = [], {}
+    curve = Curve()
     names = scratch / "names"
     with Server() as server:
         for count in counts:
             server.flush(0)
-            token, table, _ = hot(server, data)
+            token, table, _ = hot(server, DATA)
             names.write_text("".join(f"payload:{index:012}\n" for index in range(count)))
-            load(server, PIPELINED, ["SESSIONGATE.PSET", SIGN_KEY, token, "__key__", data],
-                 names)(count)
-            load(server, PIPELINED, ["HSET", table, "__key__", data], names)(count)
-            name = "payload:__rand_int__"
-            found = {
-                ("PGET", "HGET"): compare(f"read of {count:,}", PIPELINED, {
-                    "PGET": benchmark(server, PIPELINED,
-                                      ["SESSIONGATE.PGET", SIGN_KEY, token, name], random=count),
-                    "HGET": benchmark(server, PIPELINED, ["HGET", table, name], random=count)}),
-                ("PSET", "HSET"): compare(f"write to {count:,}", PIPELINED, {
-                    "PSET": benchmark(server, PIPELINED,
-                                      ["SESSIONGATE.PSET", SIGN_KEY, token, name, data],
-                                      random=count),
-                    "HSET": benchmark(server, PIPELINED, ["HSET", table, name, data],
-                                      random=count)})}
-            for (ours, theirs), comparison in found.items():
-                rows.append(row(f"{ours} / {theirs}, {count:,}", comparison, ours, theirs))
-                for which in (ours, theirs):
-                    line = costs.setdefault(which, ([], []))
-                    line[0].append(count)
-                    line[1].append(comparison.cpu(which) / 1000)
-    yield Table("Speed by number of payloads in the session", HEADER, rows)
+            for fill in (["SESSIONGATE.PSET", SIGN_KEY, token], ["HSET", table]):
+                load(server, PIPELINED, [*fill, "__key__", DATA], names)(count)
+            reads = on_drawn_names(server, f"read of {count:,}", count,
+                                   PGET=["SESSIONGATE.PGET", SIGN_KEY, token, DRAWN],
+                                   HGET=["HGET", table, DRAWN])
+            writes = on_drawn_names(server, f"write to {count:,}", count,
+                                    PSET=["SESSIONGATE.PSET", SIGN_KEY, token, DRAWN, DATA],
+                                    HSET=["HSET", table, DRAWN, DATA])
+            curve.add(count, {("PGET", "HGET"): reads, ("PSET", "HSET"): writes})
+    yield Table("Speed by number of payloads in the session", HEADER, curve.rows)
     yield Plot("growth", "The server's time for a command by the number of payloads",
-               "payloads, or fields", "µs of CPU", costs, log_x=True)
-
-
-def bulk(scratch):
-    """Saving, loading, full synchronisation
-
-    A million sessions with one payload of 100 bytes and a TTL, against a million hashes with the
-    same, each in a server of its own. The AOF is rewritten as commands (aof-use-rdb-preamble no); a
-    full synchronisation lasts from REPLICAOF until the replica's link is up, with the replica on
-    the clients' core.
-    """
-    number = 100_000 if Settings.quick else 1_000_000
-    rounds = 1 if Settings.quick else 3
-    rounds_of = {} if Settings.quick else {"RDB save": 9, "RDB load": 9}  # they vary by a tenth
-    data = text_of(100)
-    tokens = scratch / "tokens"
-    times, cpu, sizes = {}, {}, {}  # {what: {which: [seconds, ...]}}, and {(file, which): bytes}
-    config = {"aof_use_rdb_preamble": "no", "auto_aof_rewrite_percentage": 0}
-
-    with Server(**config) as ours, Server(**config) as theirs:
-        servers = {"sessions": ours, "hashes": theirs}
-        measure.log.progress(f"bulk: making {number:,} sessions and hashes")
-        started(ours, number, tokens, payloads=1, data=data)
-        hashes(theirs, number, tokens, 0, data=data)
-
-        def each(what, act):
-            for number_of_round in range(rounds_of.get(what, rounds)):
-                for which, server in list(servers.items())[::-1 if number_of_round % 2 else 1]:
-                    measure.log.progress(f"bulk: {what}, {which}")
-                    for kind, seconds in zip((times, cpu), act(server)):
-                        kind.setdefault(what, {}).setdefault(which, []).append(seconds)
-                        label = f"{which}, s" + (" of CPU" if kind is cpu else "")
-                        measure.log.figure(what, label, f"{seconds:.3f}", number_of_round)
-
-        # Each of these returns seconds, and seconds of CPU where one thread does it all.
-
-        def save(server):
-            before = server.cpu_ns()[0]
-            seconds = timed(lambda: server.call("SAVE"))
-            return seconds, (server.cpu_ns()[0] - before) / 1e9
-
-        def reload(server):
-            server.stop()
-            server.start()
-            ran = server.cpu_ns()[0] / 1e9
-            if server.client.dbsize() != number:
-                raise RuntimeError(f"of {number} keys {server.client.dbsize()} were loaded")
-            logged = re.findall(r"DB loaded from [a-z -]+: ([\d.]+) seconds", server.log())
-            return float(logged[-1]), ran
-
-        def synchronise(server):
-            with Server(core=CLIENT_CORE) as replica:
-                return (timed(lambda: replica.follow(server)),)
-
-        def rewrite(server):
-            def act():
-                server.call("BGREWRITEAOF")
-                wait_for(lambda: not server.client.info("persistence")["aof_rewrite_in_progress"],
-                         "the AOF rewritten")
-            return (timed(act),)
-
-        each("RDB save", save)
-        for which, server in servers.items():
-            sizes["RDB", which] = (server.directory / "dump.rdb").stat().st_size
-        each("RDB load", reload)
-        each("full synchronisation", synchronise)
-        for server in servers.values():
-            server.config["appendonly"] = "yes"
-            server.call("CONFIG", "SET", "appendonly", "yes")
-            wait_for(lambda: not server.client.info("persistence")["aof_rewrite_in_progress"]
-                     and not server.client.info("persistence")["aof_rewrite_scheduled"],
-                     "the AOF made")
-        each("AOF rewrite", rewrite)
-        for which, server in servers.items():
-            sizes["AOF", which] = max(path.stat().st_size for path in
-                                      (server.directory / "appendonlydir").glob("*.base.aof"))
-        each("AOF load", reload)
-    rows, lines = [], {"sessions": ([], []), "hashes": ([], [])}
-    for what, found in times.items():
-        medians = {which: statistics.median(values) for which, values in found.items()}
-        rows.append([what, *(f"{value:.2f} s" for value in medians.values()),
-                     shown(paired(found)), shown(paired(cpu[what])) if what in cpu else "-"])
-        for which, value in medians.items():
-            lines[which][0].append(what)
-            lines[which][1].append(value)
-    for kind in ("RDB", "AOF"):
-        mine, other = sizes[kind, "sessions"], sizes[kind, "hashes"]
-        rows.append([f"{kind} file", f"{mine / 1e6:.0f} MB", f"{other / 1e6:.0f} MB",
-                     f"{other / mine:.2f}", "-"])
-    yield Table(f"Time for {number:,} sessions",
-                ["", "sessions", "hashes", "hashes / sessions", "of CPU time"], rows)
-    yield Plot("bulk", f"Time for {number:,} sessions, and for as many hashes", "", "seconds",
-               lines)
-    for what in ("RDB save", "RDB load"):
-        yield Bar(f"{what} of {number:,}, hashes / sessions", paired(times[what]).median, 1.00,
-                  steadier=paired(cpu[what]).median)
-
-
-def paired(found):
-    """The ratio of hashes to sessions, over rounds."""
-    return measure.ratio([b / a for a, b in zip(found["sessions"], found["hashes"])])
-
-
-def timed(act):
-    began = time.monotonic()
-    act()
-    return time.monotonic() - began
+               "payloads, or fields", "µs of CPU", curve.lines, log_x=True)

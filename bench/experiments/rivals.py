@@ -2,20 +2,75 @@
 
 import redis
 
-from findings import Plot, Skip, Table
+from findings import Plot, Table
 from measure import PIPELINED, Settings, benchmark, compare, load
-from server import TOP, Server
+from server import Server
 
-from experiments.common import (HEADER, NAME, SIGN_KEY, TTL, hot, key_file, modes, row, started,
-                                text_of)
+from experiments.common import (HEADER, NAME, SIGN_KEY, TTL, hot, key_file, modes, rival_scripts,
+                                row, started, text_of)
+
+DATA = text_of(100)
 
 
-def rival_scripts(server):
-    """{operation: SHA1 of its script}, loaded."""
-    text = (TOP / "bench" / "rival.lua").read_text()
-    parts = dict(part.split("\n", 1) for part in text.split("\n--- ")[1:])
-    return {name: server.call("SCRIPT", "LOAD", parts["common"] + body).decode()
-            for name, body in parts.items() if name != "common"}
+class Script:
+    """The script's sessions beside ours: one of each in database 0, and many, ours in database 1 and
+    its in database 2. Each method compares one command with its script."""
+
+    def __init__(self, server, scratch):
+        self.server = server
+        self.number = 2_000 if Settings.quick else 8_000
+        self.sha = rival_scripts(server)
+        self.token, _, _ = hot(server, DATA)
+        self.rival = server.call("EVALSHA", self.sha["start"], 0, SIGN_KEY, TTL,
+                                 "abcdefghijklmnop").decode()
+        assert len(self.rival) == len(self.token)
+        server.call("EVALSHA", self.sha["pset"], 1, self.rival, SIGN_KEY, NAME, DATA)
+        self.ids, self.tokens, self.rivals = (scratch / name for name in ("ids", "tokens", "rivals"))
+        self.ids.write_text("".join(f"{index:016}\n" for index in range(self.number)))
+
+    def fill(self, *_):
+        """Make the many sessions anew."""
+        self.server.flush(1, 2)
+        started(self.server, self.number, self.tokens, 1, payloads=1, data=DATA)
+        load(self.server, PIPELINED, self.script("start", 0, SIGN_KEY, TTL, "__key__"), self.ids, 2,
+             output=self.rivals)(self.number)
+        load(self.server, PIPELINED, self.script("pset", 1, "__key__", SIGN_KEY, NAME, DATA),
+             self.rivals, 2)(self.number)
+
+    def script(self, name, *arguments):
+        return ["EVALSHA", self.sha[name], *arguments]
+
+    def start(self, mode):
+        return compare("START", mode, {
+            "START": benchmark(self.server, mode, ["SESSIONGATE.START", SIGN_KEY, TTL], database=1),
+            "Lua": benchmark(self.server, mode,
+                             self.script("start", 0, SIGN_KEY, TTL, "abcd__rand_int__"), database=2,
+                             random=2_000_000_000)},
+            before=lambda name: self.server.flush(1, 2))
+
+    def on_one(self, mode, name, *arguments):
+        """A command over and over on the one session, with the arguments after its token."""
+        return compare(name, mode, {
+            name: benchmark(self.server, mode,
+                            ["SESSIONGATE." + name, SIGN_KEY, self.token, *arguments]),
+            "Lua": benchmark(self.server, mode, self.script(
+                name.lower(), 1, self.rival, SIGN_KEY, *arguments))})
+
+    def pset_and_pdel(self, mode):
+        self.fill()
+        return compare("PSET and PDEL", mode, {
+            "PSET and PDEL": load(self.server, mode, [
+                "SESSIONGATE.PSET", SIGN_KEY, "__key__", "other", DATA, ",",
+                "SESSIONGATE.PDEL", SIGN_KEY, "__key__", "other"], self.tokens, 1),
+            "Lua": load(self.server, mode, [
+                *self.script("pset", 1, "__key__", SIGN_KEY, "other", DATA), ",",
+                *self.script("pdel", 1, "__key__", SIGN_KEY, "other")], self.rivals, 2)})
+
+    def end(self, mode):
+        return compare("END", mode, {
+            "END": load(self.server, mode, ["SESSIONGATE.END", SIGN_KEY, "__key__"], self.tokens, 1),
+            "Lua": load(self.server, mode, self.script("end", 1, "__key__", SIGN_KEY),
+                        self.rivals, 2)}, before=self.fill, operations=self.number, rounds=3)
 
 
 def script(scratch):
@@ -26,59 +81,16 @@ def script(scratch):
     it in a time that depends on the bytes, and takes its ids from the client, as a script has no
     good random numbers.
     """
-    data = text_of(100)
     rows, lines = [], {}
-    number = 2_000 if Settings.quick else 8_000
     with Server() as server:
-        sha = rival_scripts(server)
-        token, _, _ = hot(server, data)
-        rival = server.call("EVALSHA", sha["start"], 0, SIGN_KEY, TTL, "abcdefghijklmnop").decode()
-        assert len(rival) == len(token)
-        server.call("EVALSHA", sha["pset"], 1, rival, SIGN_KEY, NAME, data)
-        ids, tokens, rivals = scratch / "ids", scratch / "tokens", scratch / "rivals"
-        ids.write_text("".join(f"{index:016}\n" for index in range(number)))
-
-        def fill(*_):
-            server.flush(1, 2)
-            started(server, number, tokens, 1, payloads=1, data=data)
-            load(server, PIPELINED, ["EVALSHA", sha["start"], 0, SIGN_KEY, TTL, "__key__"], ids, 2,
-                 output=rivals)(number)
-            load(server, PIPELINED, ["EVALSHA", sha["pset"], 1, "__key__", SIGN_KEY, NAME, data],
-                 rivals, 2)(number)
-
+        sessions = Script(server, scratch)
         for mode in modes():
-            def pair(name, ours, theirs, **options):
-                return compare(name, mode, {
-                    name: benchmark(server, mode, ["SESSIONGATE." + name, SIGN_KEY, *ours],
-                                    database=1 if name == "START" else 0),
-                    "Lua": benchmark(server, mode, ["EVALSHA", sha[name.lower()], *theirs],
-                                     database=2 if name == "START" else 0, **options)},
-                    before=lambda name: server.flush(1, 2))
-            found = [pair("START", [TTL], [0, SIGN_KEY, TTL, "abcd__rand_int__"],
-                          random=2_000_000_000),
-                     pair("EXPIRE", [token, TTL], [1, rival, SIGN_KEY, TTL]),
-                     pair("PSET", [token, NAME, data], [1, rival, SIGN_KEY, NAME, data]),
-                     pair("PGET", [token, NAME], [1, rival, SIGN_KEY, NAME])]
-            fill()
-            found += [
-                     compare("PDEL", mode, {
-                         "PDEL": load(server, mode, [
-                             "SESSIONGATE.PSET", SIGN_KEY, "__key__", "other", data, ",",
-                             "SESSIONGATE.PDEL", SIGN_KEY, "__key__", "other"], tokens, 1),
-                         "Lua": load(server, mode, [
-                             "EVALSHA", sha["pset"], 1, "__key__", SIGN_KEY, "other", data, ",",
-                             "EVALSHA", sha["pdel"], 1, "__key__", SIGN_KEY, "other"], rivals, 2)}),
-                     compare("END", mode, {
-                         "END": load(server, mode, ["SESSIONGATE.END", SIGN_KEY, "__key__"],
-                                     tokens, 1),
-                         "Lua": load(server, mode, ["EVALSHA", sha["end"], 1, "__key__", SIGN_KEY],
-                                     rivals, 2)}, before=fill, operations=number, rounds=3)]
-            for comparison in found:
-                what = "PSET and PDEL" if comparison.case == "PDEL" else comparison.case
-                rows.append(row(f"{what} / Lua", comparison, comparison.case, "Lua"))
-            lines[mode.name] = ([comparison.case for comparison in found],
-                                [comparison.speed(comparison.case, "Lua").median
-                                 for comparison in found])
+            found = [sessions.start(mode), sessions.on_one(mode, "EXPIRE", TTL),
+                     sessions.on_one(mode, "PSET", NAME, DATA), sessions.on_one(mode, "PGET", NAME),
+                     sessions.pset_and_pdel(mode), sessions.end(mode)]
+            rows += [row(f"{each.case} / Lua", each, each.case, "Lua") for each in found]
+            lines[mode.name] = ([each.case for each in found],
+                                [each.speed(each.case, "Lua").median for each in found])
     yield Table("Speed against a Lua script", HEADER, rows)
     yield Plot("script", "Operations a second: SessionGate / a Lua script", "", "ratio, 1 is equal",
                lines, level=1)
@@ -95,9 +107,6 @@ def application(scratch):
     """
     rows, lines = [], {}
     with Server() as server:
-        touch = server.has_command("SESSIONGATE.TOUCH")
-        if not touch:
-            yield Skip("TOUCH", "the module does not have it; SESSIONGATE.EXPIRE is in its place")
         for label, size in (("4 × 100 B", 100), ("4 × 16 KB", 16384)):
             server.flush(0)
             data = text_of(size)
@@ -106,8 +115,7 @@ def application(scratch):
             blobs = redis.Redis(port=server.port, db=1)
             blobs.set(token, data * 4, ex=TTL)
             ours = ["SESSIONGATE.PGET", SIGN_KEY, "__key__", NAME]
-            sliding = (["SESSIONGATE.TOUCH", SIGN_KEY, "__key__", "MINAGE", "60"] if touch
-                       else ["SESSIONGATE.EXPIRE", SIGN_KEY, "__key__", TTL])
+            sliding = ["SESSIONGATE.TOUCH", SIGN_KEY, "__key__", "MINAGE", "60"]
             for mode in modes(size * 4):
                 found = {
                     "read one payload": (ours, None, ["GET", "__key__"], None),

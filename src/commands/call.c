@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "alias.h"
+#include "clock.h"
 #include "config.h"
 #include "effects.h"
 #include "slot.h"
@@ -155,17 +156,30 @@ bool call_check_payloads(struct call *call, RedisModuleString **argv, int argc) 
     return true;
 }
 
+long long call_now(struct call *call) {
+    if (call->now_ms == 0) call->now_ms = clock_now_ms();
+    return call->now_ms;
+}
+
+void call_sweep_lives(struct call *call, size_t adds) {
+    uint32_t at_most = adds > CALL_SWEEP_MAX ? (uint32_t)adds : CALL_SWEEP_MAX;
+    call->sweep.now_ms = call_now(call);
+    call->sweep.payloads = session_sweep(call->session, call->sweep.now_ms, at_most);
+}
+
 /* A name that is given twice may count twice: only a session that is nearly full notices. */
-bool call_check_room(struct call *call, RedisModuleString **payloads, int payloads_len) {
-    long long had = call->session ? session_payloads(call->session) : 0;
-    if (had + payloads_len / 2 <= config.max_payloads) return true;
+bool call_check_full(struct call *call, RedisModuleString **payloads, int payloads_len) {
+    long long had = call->session ? session_payloads(call->session) : 0, adds = payloads_len / 2;
+    if (call->session) { /* what is over does not count, and makes room */
+        uint32_t excess = (uint32_t)(had + adds - config.max_payloads);
+        had -= session_over(call->session, call_now(call), excess).payloads;
+        if (had + adds <= config.max_payloads) return true;
+    }
     long long now = had;
     call->limit = config.max_payloads;
     struct payload ignored;
-    for (int i = 0; i < payloads_len; i += 2) {
-        struct bytes name = server_bytes(payloads[i]);
-        if (!call->session || !session_get(call->session, name.at, name.len, &ignored)) now++;
-    }
+    for (int i = 0; i < payloads_len; i += 2)
+        if (!call->session || !call_find(call, server_bytes(payloads[i]), &ignored)) now++;
     /* A session from before the limit was lowered keeps what it has, and may change it. */
     return now <= config.max_payloads || now == had || call_error(call, ERROR_FULL);
 }

@@ -5,7 +5,8 @@
  * signature), check its other arguments, require the session, act, answer. The first thing that
  * does not hold ends the call with its error, before anything was changed.
  *
- *     call_open -> call_check_* -> call_requires_session -> act -> effects_*, call_changed -> reply
+ *     call_open -> call_check_* -> call_requires_session
+ *         -> to write: call_change, call_sweep -> act -> effects_*, call_changed -> reply
  *
  *     if (!call_open(&call, ctx, argv, mode) || !call_check_name(&call, argv[3], &name) ||
  *         !call_requires_session(&call))
@@ -27,6 +28,7 @@
 #ifndef SESSIONGATE_CALL_H
 #define SESSIONGATE_CALL_H
 
+#include "config.h"
 #include "effects.h"
 #include "error.h"
 #include "server.h"
@@ -38,6 +40,10 @@
 
 /* A token may have been rotated so often within the grace of its aliases; past that it is dead. */
 #define CALL_ALIASES_MAX 8
+
+/* A call that writes removes at most so many payloads that are over, or as many as it adds: then
+ * no session grows past its limit by them, and no call takes long. */
+#define CALL_SWEEP_MAX 2048
 
 #define CALL_GRACE_MAX 300 /* seconds that a rotated token may live on */
 
@@ -51,6 +57,8 @@ struct call {
     RedisModuleKey *key;
     struct session *session; /* NULL: there is none, `missing` says why */
     enum error missing;
+    long long now_ms; /* call_now; 0: nobody asked yet */
+    struct effects_sweep sweep;
     enum error error;
     long long limit; /* the number in the sentence of the error, where it has one */
 };
@@ -63,6 +71,11 @@ static inline RedisModuleString *call_token(const struct call *call) {
 /* The aliases that led to it. */
 static inline struct strings call_aliases(struct call *call) {
     return (struct strings){call->names, call->names_len - 1};
+}
+
+/* The change of its session, for an effect. */
+static inline struct effects_change call_effect(struct call *call) {
+    return (struct effects_change){call_token(call), call_aliases(call), call->sweep};
 }
 
 /* The modes to open a call with. */
@@ -103,15 +116,40 @@ bool call_check_sign_key(struct call *call, RedisModuleString *arg, enum error e
 bool call_check_number(struct call *call, RedisModuleString *arg, long long min, long long max,
                        enum error error, long long *number);
 
+/* The time by which payloads end, the same for a whole call: unix ms. */
+long long call_now(struct call *call);
+
+/* Finds the payload of that name, false when there is none or its time is over. */
+static inline bool call_find(struct call *call, struct bytes name, struct payload *payload) {
+    if (!session_get(call->session, name.at, name.len, payload)) return false;
+    return !payload->ends_at || !payload_is_over(payload, call_now(call));
+}
+
 /* Names and data by turns, argc strings in all. */
 bool call_check_payloads(struct call *call, RedisModuleString **argv, int argc);
 
-/* Whether the session has room for those payloads too. */
-bool call_check_room(struct call *call, RedisModuleString **payloads, int payloads_len);
+/* Whether the session has room for those payloads too. Only one that is nearly full has to be looked
+ * at. */
+bool call_check_full(struct call *call, RedisModuleString **payloads, int payloads_len);
+
+static inline bool call_check_room(struct call *call, RedisModuleString **payloads,
+                                   int payloads_len) {
+    long long had = call->session ? session_payloads(call->session) : 0;
+    return had + payloads_len / 2 <= config.max_payloads ||
+           call_check_full(call, payloads, payloads_len);
+}
 
 /* To be called right before the change of a session, or before one is made. False: it expired in
  * this very moment (only where the key has to be opened anew); call->error says so. */
 __attribute__((warn_unused_result)) bool call_change(struct call *call);
+
+/* Removes payloads whose time is over, after call_change and before what the call itself changes;
+ * `adds` is how many payloads it may add. What was found before is to be found anew. */
+void call_sweep_lives(struct call *call, size_t adds);
+
+static inline void call_sweep(struct call *call, size_t adds) {
+    if (session_has_lives(call->session)) call_sweep_lives(call, adds);
+}
 
 /* To be called last, with the effect sent: WATCH, client-side caches and listeners hear of it,
  * those of the aliases too that the call came through. The listeners may be other modules that

@@ -48,6 +48,7 @@ static const RedisModuleCommandInfoVersion info_version = {
 #define TTL ARG("ttl", INTEGER, 0)
 #define NAME ARG("payload_name", STRING, 0)
 #define DATA ARG("payload_data", STRING, 0)
+#define IFEQ ARG("data", STRING, .token = "IFEQ")
 #define PAYLOAD ARG("payload", BLOCK, REPEATED, OF(NAME, DATA))
 #define SECONDS_OF(option_name, option) \
     ARG(option_name, INTEGER, .token = (option), OPTIONAL)
@@ -157,7 +158,7 @@ static const struct command {
         .args = ARGS(SIGN_KEY, TOKEN)}},
     {"SESSIONGATE.INFO", cmd_info, "readonly fast", {
         .summary = "Returns what is known of a session besides its payloads.",
-        .complexity = "O(1)",
+        .complexity = "O(1); O(N) for N payloads that are over and not removed yet",
         .since = "1.0.0",
         .arity = 3,
         .key_specs = READS,
@@ -172,14 +173,17 @@ static const struct command {
         .args = ARGS(SIGN_KEY, TOKEN)}},
     {"SESSIONGATE.PSET", cmd_pset, "write deny-oom fast", {
         .summary = "Sets a payload of a session.",
-        .complexity = "O(1)",
+        .complexity = "O(1); with IFEQ O(N) for N bytes of data",
         .since = "1.0.0",
         .arity = -5,
         .key_specs = UPDATES,
         .args = ARGS(SIGN_KEY, TOKEN, NAME, DATA,
                      ARG("condition", ONEOF, OPTIONAL,
                          OF(ARG("nx", PURE_TOKEN, .token = "NX"),
-                            ARG("xx", PURE_TOKEN, .token = "XX"))))}},
+                            ARG("xx", PURE_TOKEN, .token = "XX"), IFEQ)),
+                     ARG("life", ONEOF, OPTIONAL,
+                         OF(ARG("seconds", INTEGER, .token = "EX"),
+                            ARG("milliseconds", INTEGER, .token = "PX"))))}},
     {"SESSIONGATE.PMSET", cmd_pmset, "write deny-oom fast", {
         .summary = "Sets payloads of a session, all or none.",
         .complexity = "O(N) for N payloads",
@@ -208,13 +212,20 @@ static const struct command {
         .arity = 3,
         .key_specs = READS,
         .args = ARGS(SIGN_KEY, TOKEN)}},
-    {"SESSIONGATE.PDEL", cmd_pdel, "write fast", {
-        .summary = "Deletes a payload of a session.",
+    {"SESSIONGATE.PTTL", cmd_pttl, "readonly fast", {
+        .summary = "Returns the milliseconds that a payload has left.",
         .complexity = "O(1)",
         .since = "1.0.0",
         .arity = 4,
-        .key_specs = DELETES,
+        .key_specs = READS,
         .args = ARGS(SIGN_KEY, TOKEN, NAME)}},
+    {"SESSIONGATE.PDEL", cmd_pdel, "write fast", {
+        .summary = "Deletes a payload of a session.",
+        .complexity = "O(1); with IFEQ O(N) for N bytes of data",
+        .since = "1.0.0",
+        .arity = -4,
+        .key_specs = DELETES,
+        .args = ARGS(SIGN_KEY, TOKEN, NAME, ARG("data", STRING, .token = "IFEQ", OPTIONAL))}},
     {"SESSIONGATE.PPOP", cmd_ppop, "write fast", {
         .summary = "Deletes a payload of a session and returns it.",
         .complexity = "O(1)",
@@ -225,13 +236,19 @@ static const struct command {
 
     {REPLAY_START, replay_start, "write fast", INTERNAL("replicates START and ADOPT.", REPLAYS(1))},
     {REPLAY_PSET, replay_pset, "write fast", INTERNAL("replicates PSET and PMSET.", REPLAYS(1))},
+    {REPLAY_PSETEX, replay_psetex, "write fast",
+     INTERNAL("replicates PSET with a life.", REPLAYS(1))},
     {REPLAY_PSETVIA, replay_psetvia, "write fast",
      INTERNAL("replicates PSET and PMSET by a rotated token.", REPLAYS(1))},
     {REPLAY_PDEL, replay_pdel, "write fast", INTERNAL("replicates PDEL and PPOP.", REPLAYS(1))},
     {REPLAY_EXPIRE, replay_expire, "write fast", INTERNAL("replicates EXPIRE.", REPLAYS(1))},
     {REPLAY_TOUCH, replay_touch, "write fast", INTERNAL("replicates TOUCH.", REPLAYS(1))},
     {REPLAY_ROTATE, replay_rotate, "write fast", INTERNAL("replicates ROTATE.", REPLAYS(2))},
+    {REPLAY_SWEPT, replay_swept, "write fast",
+     INTERNAL("replicates what removes payloads that are over, too.", REPLAYS(1))},
     {REPLAY_END, replay_end, "write fast", INTERNAL("replicates END and EXPIRE 0.", REPLAYS(ALL))},
+    {REPLAY_LOAD, replay_load, "write fast",
+     INTERNAL("restores a session from an AOF.", REPLAYS(1))},
     {REPLAY_ALIAS, replay_alias, "write fast",
      INTERNAL("restores a rotated token from an AOF.", REPLAYS(1))},
     {REPLAY_OSTART, replay_ostart, "write fast", INTERNAL("replicates OSTART.", REPLAYS(2))},

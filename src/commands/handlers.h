@@ -37,6 +37,7 @@ int cmd_pmset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_pget(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_pmget(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_pgetall(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int cmd_pttl(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_pdel(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_ppop(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 

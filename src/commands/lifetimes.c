@@ -64,12 +64,14 @@ int cmd_expire(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         owned_close(&owned);
         return call_refuse(&call);
     }
+    call_sweep(&call, 0);
     struct session_times *times = &call.session->times;
     long long expire_at = lifetime_until(RedisModule_Milliseconds(), ttl, times->deadline_ms);
     times->ttl = (uint32_t)ttl;
     type_expire_at(call.key, expire_at);
     owned_keep(&owned, call_token(&call), times, expire_at);
-    effects_expire(ctx, call_token(&call), expire_at, argv[3], owned.change, call_aliases(&call));
+    struct effects_change change = call_effect(&call);
+    effects_expire(ctx, &change, expire_at, argv[3], owned.change);
     owned_close(&owned);
     call_changed(&call, "sessiongate.expire");
     return call_ok(&call);
@@ -109,11 +111,12 @@ static bool refresh_session(struct call *call, long long expire_at, long long re
     bool good = owned_open(&owned, call) && call_change(call);
     if (good) {
         const struct session_times *times = &call->session->times;
+        if (refreshed != expire_at) call_sweep(call, 0);
         type_expire_at(call->key, refreshed);
         owned_keep(&owned, call_token(call), times, refreshed);
+        struct effects_change change = call_effect(call);
         if (refreshed != expire_at || owned.change.owner)
-            effects_touch(call->ctx, call_token(call), refreshed, times->ttl, owned.change,
-                          call_aliases(call));
+            effects_touch(call->ctx, &change, refreshed, times->ttl, owned.change);
     }
     owned_close(&owned);
     if (good && refreshed != expire_at) call_changed(call, "sessiongate.touch");
@@ -152,6 +155,8 @@ int cmd_ttl(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 static void reply_info(struct call *call) {
     RedisModuleCtx *ctx = call->ctx;
     const struct session *session = call->session;
+    struct over over = {0};
+    if (session_has_lives(session)) over = session_over(session, call_now(call), UINT32_MAX);
     const struct {
         const char *name;
         long long value;
@@ -160,8 +165,8 @@ static void reply_info(struct call *call) {
         {"ttl", left_ms(type_expires_at(call->key), RedisModule_Milliseconds())},
         {"idle", (long long)session->times.ttl * 1000},
         {"deadline", session->times.deadline_ms},
-        {"payloads", session_payloads(session)},
-        {"bytes", (long long)session_payload_bytes(session)},
+        {"payloads", session_payloads(session) - over.payloads},
+        {"bytes", (long long)(session_payload_bytes(session) - over.bytes)},
     };
     size_t numbers_len = sizeof numbers / sizeof *numbers;
     server_reply_map(ctx, (long)numbers_len + 1);

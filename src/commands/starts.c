@@ -63,11 +63,8 @@ static long long make_session(RedisModuleKey *key, struct bytes owner, long long
     long long expire_at = lifetime_until(now, ttl, deadline);
     struct session_times times = {now, deadline, (uint32_t)ttl};
     struct session *session = type_create(key, times, owner);
-    for (int i = 0; i < options->payloads_len; i += 2) {
-        struct bytes name = server_bytes(options->payloads[i]);
-        struct bytes data = server_bytes(options->payloads[i + 1]);
-        session_put(session, name.at, name.len, data.at, data.len);
-    }
+    for (int i = 0; i < options->payloads_len; i += 2)
+        type_put(session, options->payloads[i], options->payloads[i + 1], 0);
     type_expire_at(key, expire_at);
     stats.payload_writes += (unsigned long long)options->payloads_len / 2;
     return expire_at;
@@ -315,6 +312,7 @@ static void move_session(struct call *call, struct owned *owned, RedisModuleStri
                          RedisModuleKey *to, const struct options *options) {
     long long now = RedisModule_Milliseconds();
     long long expire_at = renew_times(call, now, options);
+    call_sweep(call, 0);
     type_move(call->key, to);
     const struct session_times *times = &type_session(to)->times;
     type_expire_at(to, expire_at);
@@ -322,8 +320,8 @@ static void move_session(struct call *call, struct owned *owned, RedisModuleStri
         leave_alias(call, successor, options->grace > 0 ? now + options->grace * 1000 : 0);
     call_remove_aliases(call);
     owned_moved(owned, call_token(call), successor, times, expire_at);
-    effects_rotate(call->ctx, call_token(call), successor, expire_at, times, alias_expire_at,
-                   owned->change, call_aliases(call));
+    struct effects_change change = call_effect(call);
+    effects_rotate(call->ctx, &change, successor, expire_at, times, alias_expire_at, owned->change);
 }
 
 /* Rotates the session of a call that was checked. */

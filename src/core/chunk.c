@@ -6,7 +6,6 @@
 #include "memory.h"
 
 #define IS_OWNED (UINT32_C(1) << 25) /* above SESSION_PAYLOADS_MAX */
-#define HEAD_MAX (5 * NUMBER_MAX + SESSION_OWNER_MAX)
 
 _Static_assert(SESSION_PAYLOADS_MAX < IS_OWNED, "the mark of an owner is no number of payloads");
 
@@ -17,6 +16,11 @@ struct rest {
 };
 
 static bool read_number(struct rest *rest, uint64_t min, uint64_t max, uint64_t *number) {
+    if (rest->len > 0 && *rest->at < 128) { /* most are lengths of one byte */
+        *number = *rest->at++;
+        rest->len--;
+        return *number >= min && *number <= max;
+    }
     uint64_t value = 0;
     for (unsigned i = 0; i < NUMBER_MAX && rest->len > 0; i++) {
         uint8_t byte = *rest->at++;
@@ -51,7 +55,7 @@ static size_t pack_entries(const struct session *session, struct session_cursor 
 
 size_t chunk_pack_first(const struct session *session, struct session_cursor *cursor,
                         uint8_t **buffer, size_t *capacity) {
-    size_t all = HEAD_MAX + session_entry_bytes(session);
+    size_t all = CHUNK_HEAD_MAX + session_entry_bytes(session);
     reserve_bytes(buffer, capacity, 0, all < CHUNK_BYTES ? all : CHUNK_BYTES);
     uint8_t *at = *buffer;
     at = number_write(at, (uint64_t)session->times.created_ms);
@@ -71,19 +75,37 @@ size_t chunk_pack(const struct session *session, struct session_cursor *cursor, 
     return pack_entries(session, cursor, buffer, capacity, 0);
 }
 
+/* Reads the life that an entry may begin with. */
+static bool read_life(struct rest *rest, int64_t *ends_at) {
+    *ends_at = 0;
+    if (rest->len == 0 || *rest->at != 0) return true;
+    if (rest->len < ENTRY_LIFE) return false;
+    *ends_at = entry_ends_at(rest->at);
+    rest->at += ENTRY_LIFE;
+    rest->len -= ENTRY_LIFE;
+    return *ends_at > 0;
+}
+
+static bool read_payload(struct rest *rest, struct payload *payload) {
+    uint64_t name_len, data_len;
+    if (!read_life(rest, &payload->ends_at) || !read_number(rest, 1, SESSION_NAME_MAX, &name_len) ||
+        !read_number(rest, 1, SESSION_DATA_MAX, &data_len) || rest->len < name_len + data_len)
+        return false;
+    payload->name = rest->at;
+    payload->name_len = name_len;
+    payload->data = rest->at + name_len;
+    payload->data_len = data_len;
+    rest->at += name_len + data_len;
+    rest->len -= name_len + data_len;
+    return true;
+}
+
 static bool unpack_entries(struct session *session, struct rest rest) {
-    while (rest.len > 0) {
-        uint64_t name_len, data_len;
-        if (!read_number(&rest, 1, SESSION_NAME_MAX, &name_len) ||
-            !read_number(&rest, 1, SESSION_DATA_MAX, &data_len) || rest.len < name_len + data_len)
+    struct payload payload;
+    while (rest.len > 0)
+        if (!read_payload(&rest, &payload) || session_payloads(session) == SESSION_PAYLOADS_MAX ||
+            !session_put(session, &payload))
             return false;
-        const uint8_t *data = rest.at + name_len;
-        if (session_payloads(session) == SESSION_PAYLOADS_MAX ||
-            !session_put(session, rest.at, name_len, data, data_len))
-            return false;
-        rest.at = data + data_len;
-        rest.len -= name_len + data_len;
-    }
     return true;
 }
 

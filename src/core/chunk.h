@@ -15,10 +15,12 @@
 #include "session.h"
 
 #define CHUNK_BYTES (64U * 1024)
+#define CHUNK_HEAD_MAX (5 * NUMBER_MAX + SESSION_OWNER_MAX)
 
 /* Packs the next chunk of a walk into *buffer, a block of *capacity bytes from memory.alloc (or
  * NULL and 0) that is made larger as needed and stays the caller's to free. Returns its length; 0
- * when the walk is over. chunk_pack_first begins with the head, and so is never empty. */
+ * when the walk is over. chunk_pack_first begins with the head, and so is never empty; in
+ * CHUNK_HEAD_MAX bytes and those of all entries it packs all, and leaves the block as it is. */
 size_t chunk_pack_first(const struct session *session, struct session_cursor *cursor,
                         uint8_t **buffer, size_t *capacity);
 size_t chunk_pack(const struct session *session, struct session_cursor *cursor, uint8_t **buffer,

@@ -24,8 +24,12 @@
     X(ERROR_SIGNATURE, "BADSIGNATURE", "<token> is not signed with <sign_key>") \
     X(ERROR_NAME, "ERR", "<payload_name> is not 1 to %lld bytes long") \
     X(ERROR_DATA, "ERR", "<payload_data> is not 1 to %lld bytes long") \
+    X(ERROR_IFEQ, "ERR", "<data> of IFEQ is empty, which no payload is") \
+    X(ERROR_EX, "ERR", "<seconds> is not a whole number from 1 to %lld") \
+    X(ERROR_PX, "ERR", "<milliseconds> is not a whole number from 1 to %lld") \
     X(ERROR_FULL, "ERR", "a session holds at most %lld payloads") \
-    X(ERROR_SYNTAX, "ERR", "syntax error: an option is unknown, given twice, or incomplete") \
+    X(ERROR_SYNTAX, "ERR", "syntax error: an option is unknown, given twice, incomplete," \
+                             " or at odds with another") \
     X(ERROR_NO_SESSION, "NOSESSION", "no such session: it was never started, was ended, or" \
                                      " expired") \
     X(ERROR_NO_PAYLOAD, "NOPAYLOAD", "the session has no payload named <payload_name>") \

@@ -20,9 +20,10 @@
 
 /* All zeros: no payloads, and no block. Packed itself, to fill the session that it is part of. */
 struct __attribute__((packed)) packed {
-    uint8_t payloads;
-    uint16_t len;   /* of the block */
-    uint8_t *block; /* NULL when empty */
+    uint8_t payloads : 7;
+    uint8_t has_lives : 1; /* whether any has a life of its own */
+    uint16_t len;          /* of the block */
+    uint8_t *block;        /* NULL when empty */
 };
 
 /* Finds where the payload of that name begins in the block, and what it is; the end, and false,

@@ -73,32 +73,36 @@ static void write_state(uint8_t bytes[SECRET_MAC_LEN], const uint32_t state[8]) 
         bytes[i] = (uint8_t)(state[i / 4] >> (24 - 8 * (i % 4)));
 }
 
+/* What is worked on, together: so it is wiped at once. */
+struct work {
+    uint32_t state[8];
+    uint8_t block[SHA256_BLOCK_LEN];
+    uint8_t inner[SECRET_MAC_LEN];
+};
+
 /* The rest of SHA-256 for a message of one block of the key, which is in the state, and len bytes
  * more: those, and the padding of FIPS 180-4, 5.1.1, in one more block. */
-static void finish_hash(uint8_t digest[SECRET_MAC_LEN], const uint32_t keyed[8],
+static void finish_hash(struct work *work, uint8_t digest[SECRET_MAC_LEN], const uint32_t keyed[8],
                         const uint8_t *message, size_t len) {
-    uint32_t state[8];
-    uint8_t block[SHA256_BLOCK_LEN] = {0};
-    memcpy(state, keyed, sizeof state);
-    memcpy(block, message, len);
-    block[len] = 0x80;
+    memcpy(work->state, keyed, sizeof work->state);
+    memset(work->block, 0, sizeof work->block);
+    memcpy(work->block, message, len);
+    work->block[len] = 0x80;
     size_t bits = 8 * (SHA256_BLOCK_LEN + len);
-    block[SHA256_BLOCK_LEN - 2] = (uint8_t)(bits >> 8);
-    block[SHA256_BLOCK_LEN - 1] = (uint8_t)bits;
-    sha256_compress(state, block);
-    write_state(digest, state);
-    sodium_memzero(state, sizeof state);
-    sodium_memzero(block, sizeof block);
+    work->block[SHA256_BLOCK_LEN - 2] = (uint8_t)(bits >> 8);
+    work->block[SHA256_BLOCK_LEN - 1] = (uint8_t)bits;
+    sha256_compress(work->state, work->block);
+    write_state(digest, work->state);
 }
 
 /* With the processor's own SHA-256, which a START spends a quarter of its instructions on
  * otherwise. */
 static void sign_natively(uint8_t mac[SECRET_MAC_LEN], const struct secret_signer *signer,
                           const uint8_t *message, size_t message_len) {
-    uint8_t inner[SECRET_MAC_LEN];
-    finish_hash(inner, signer->keyed.ictx.state, message, message_len);
-    finish_hash(mac, signer->keyed.octx.state, inner, sizeof inner);
-    sodium_memzero(inner, sizeof inner);
+    struct work work;
+    finish_hash(&work, work.inner, signer->keyed.ictx.state, message, message_len);
+    finish_hash(&work, mac, signer->keyed.octx.state, work.inner, sizeof work.inner);
+    sodium_memzero(&work, sizeof work);
 }
 
 void secret_sign(uint8_t mac[SECRET_MAC_LEN], const struct secret_signer *signer,

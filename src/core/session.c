@@ -22,10 +22,6 @@ _Static_assert(offsetof(struct session, packed.block) % sizeof(void *) == 0,
 _Static_assert(offsetof(struct session, packed.block) == offsetof(struct session, spilled.table),
                "either block is found at one place");
 
-static bool is_packed(const struct session *session) {
-    return session->packed.payloads > 0 || !session->spilled.table;
-}
-
 struct session *session_create(void) {
     struct session *session = memory.alloc(sizeof *session);
     memset(session, 0, sizeof *session);
@@ -45,7 +41,7 @@ bool session_is_of(const struct session *session, const char *owner, size_t owne
 
 void session_free(struct session *session) {
     if (!session) return;
-    if (is_packed(session))
+    if (session_is_packed(session))
         memory.free(session->packed.block);
     else
         table_free(session->spilled.table);
@@ -58,17 +54,16 @@ struct session *session_copy(const struct session *session) {
     copy->times = session->times;
     struct session_cursor cursor = {0};
     struct payload payload;
-    while (session_next(session, &cursor, &payload))
-        session_put(copy, payload.name, payload.name_len, payload.data, payload.data_len);
+    while (session_next(session, &cursor, &payload)) session_put(copy, &payload);
     return copy;
 }
 
 uint32_t session_payloads(const struct session *session) {
-    return is_packed(session) ? session->packed.payloads : session->spilled.table->payloads;
+    return session_is_packed(session) ? session->packed.payloads : session->spilled.table->payloads;
 }
 
 size_t session_payload_bytes(const struct session *session) {
-    if (!is_packed(session)) return session->spilled.table->payload_bytes;
+    if (!session_is_packed(session)) return session->spilled.table->payload_bytes;
     size_t bytes = 0;
     struct session_cursor cursor = {0};
     struct payload payload;
@@ -79,8 +74,8 @@ size_t session_payload_bytes(const struct session *session) {
 bool session_get(const struct session *session, const void *name, size_t name_len,
                  struct payload *payload) {
     size_t at;
-    return is_packed(session) ? packed_find(&session->packed, name, name_len, &at, payload)
-                              : table_find(session->spilled.table, name, name_len, payload);
+    return session_is_packed(session) ? packed_find(&session->packed, name, name_len, &at, payload)
+                                      : table_find(session->spilled.table, name, name_len, payload);
 }
 
 /* Puts the payloads of the block into a table. */
@@ -103,20 +98,19 @@ static bool put_into_table(struct session *session, const struct payload *payloa
     return is_new;
 }
 
-bool session_put(struct session *session, const void *name, size_t name_len, const void *data,
-                 size_t data_len) {
-    struct payload payload = {name, data, name_len, data_len}, old;
-    if (is_packed(session)) {
+bool session_put(struct session *session, const struct payload *payload) {
+    if (session_is_packed(session)) {
         size_t at;
-        bool is_new = !packed_find(&session->packed, name, name_len, &at, &old);
-        if (packed_put(&session->packed, at, is_new ? NULL : &old, &payload)) return is_new;
+        struct payload old;
+        bool is_new = !packed_find(&session->packed, payload->name, payload->name_len, &at, &old);
+        if (packed_put(&session->packed, at, is_new ? NULL : &old, payload)) return is_new;
         spill_into_table(session);
     }
-    return put_into_table(session, &payload);
+    return put_into_table(session, payload);
 }
 
 bool session_delete(struct session *session, const void *name, size_t name_len) {
-    if (is_packed(session)) {
+    if (session_is_packed(session)) {
         size_t at;
         struct payload payload;
         if (!packed_find(&session->packed, name, name_len, &at, &payload)) return false;
@@ -129,8 +123,54 @@ bool session_delete(struct session *session, const void *name, size_t name_len) 
     return was_there;
 }
 
+/* The payloads of a block that are over: a few, so that it is walked through. */
+static struct over packed_over(const struct session *session, int64_t now_ms, uint32_t at_most) {
+    struct over over = {0};
+    struct session_cursor cursor = {0};
+    struct payload payload;
+    while (over.payloads < at_most && session_next(session, &cursor, &payload)) {
+        if (!payload_is_over(&payload, now_ms)) continue;
+        over.payloads++;
+        over.bytes += payload.name_len + payload.data_len;
+    }
+    return over;
+}
+
+struct over session_over(const struct session *session, int64_t now_ms, uint32_t at_most) {
+    if (!session_has_lives(session)) return (struct over){0};
+    return session_is_packed(session) ? packed_over(session, now_ms, at_most)
+                                      : lives_over(session->spilled.table->lives, now_ms, at_most);
+}
+
+/* The payload that ends first, of a block where some have a life. */
+static struct payload packed_first(const struct session *session) {
+    struct payload first = {0};
+    struct session_cursor cursor = {0};
+    struct payload payload;
+    while (session_next(session, &cursor, &payload))
+        if (payload.ends_at && (!first.ends_at || payload_ends_before(&payload, &first)))
+            first = payload;
+    return first;
+}
+
+static struct payload first_to_end(const struct session *session) {
+    return session_is_packed(session)
+               ? packed_first(session)
+               : entry_payload(lives_first(session->spilled.table->lives)->entry);
+}
+
+uint32_t session_sweep(struct session *session, int64_t now_ms, uint32_t at_most) {
+    uint32_t removed = 0;
+    for (; removed < at_most && session_has_lives(session); removed++) {
+        struct payload first = first_to_end(session);
+        if (!payload_is_over(&first, now_ms)) break;
+        session_delete(session, first.name, first.name_len);
+    }
+    return removed;
+}
+
 const uint8_t *session_next_entry(const struct session *session, struct session_cursor *cursor) {
-    if (!is_packed(session))
+    if (!session_is_packed(session))
         return table_next(session->spilled.table, &cursor->place, &cursor->node);
     if (cursor->place == session->packed.len) return NULL;
     const uint8_t *entry = session->packed.block + cursor->place;
@@ -146,25 +186,29 @@ bool session_next(const struct session *session, struct session_cursor *cursor,
 }
 
 size_t session_entry_bytes(const struct session *session) {
-    return is_packed(session) ? session->packed.len : session->spilled.table->entry_bytes;
+    return session_is_packed(session) ? session->packed.len : session->spilled.table->entry_bytes;
 }
 
 size_t session_memory(const struct session *session) {
     return sizeof *session + session->owner_len +
-           (is_packed(session) ? session->packed.len : table_memory(session->spilled.table));
+           (session_is_packed(session) ? session->packed.len
+                                       : table_memory(session->spilled.table));
 }
 
 struct session *session_move_self(struct session *session, memory_mover move, void *context) {
     struct session *moved = move(context, session);
     if (moved) session = moved;
-    /* The block or the table: both are kept in one place. */
-    void *block = session->spilled.table ? move(context, session->spilled.table) : NULL;
-    if (block) session->spilled.table = block;
+    if (!session_is_packed(session)) {
+        session->spilled.table = table_move_self(session->spilled.table, move, context);
+    } else if (session->packed.block) {
+        uint8_t *block = move(context, session->packed.block);
+        if (block) session->packed.block = block;
+    }
     return session;
 }
 
 uint32_t session_buckets(const struct session *session) {
-    return is_packed(session) ? 0 : session->spilled.table->buckets;
+    return session_is_packed(session) ? 0 : session->spilled.table->buckets;
 }
 
 void session_move_bucket(struct session *session, uint32_t bucket, memory_mover move,

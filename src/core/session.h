@@ -67,7 +67,9 @@ void session_free(struct session *session);
 /* A copy of the contents, that nobody has been verified for. */
 struct session *session_copy(const struct session *session);
 
-/* How many payloads the session has, and the bytes of their names and data together. */
+/* How many payloads the session has, and the bytes of their names and data together. Here as in
+ * all that follows, one whose time is over is there until session_sweep removes it: what to make of
+ * it is the caller's to decide, who knows the time. */
 uint32_t session_payloads(const struct session *session);
 size_t session_payload_bytes(const struct session *session);
 
@@ -76,14 +78,33 @@ __attribute__((warn_unused_result)) bool session_get(const struct session *sessi
                                                      const void *name, size_t name_len,
                                                      struct payload *payload);
 
-/* Sets the payload of that name, new or not. 1 <= name_len <= SESSION_NAME_MAX and
- * 1 <= data_len <= SESSION_DATA_MAX are the caller's to see to, and SESSION_PAYLOADS_MAX is when
- * the name is new; neither lies in this session. True when the name is new. */
-bool session_put(struct session *session, const void *name, size_t name_len, const void *data,
-                 size_t data_len);
+/* Sets a payload, whether its name is new or not. 1 <= name_len <= SESSION_NAME_MAX,
+ * 1 <= data_len <= SESSION_DATA_MAX and 0 <= ends_at <= PAYLOAD_ENDS_AT_MAX are the caller's to see
+ * to, and SESSION_PAYLOADS_MAX is when the name is new; name and data lie outside this session.
+ * True when the name is new. */
+bool session_put(struct session *session, const struct payload *payload);
 
 /* Deletes the payload of that name; false when there is none. */
 bool session_delete(struct session *session, const void *name, size_t name_len);
+
+/* Whether the payloads are in one block, and not in a table. */
+static inline bool session_is_packed(const struct session *session) {
+    return session->packed.payloads > 0 || !session->spilled.table;
+}
+
+/* Whether any payload has a life of its own. */
+static inline bool session_has_lives(const struct session *session) {
+    return session_is_packed(session) ? session->packed.has_lives
+                                      : session->spilled.table->lives != NULL;
+}
+
+/* How many payloads are over at an instant, counted up to a number, and their bytes: O(their
+ * number), whatever else the session has. */
+struct over session_over(const struct session *session, int64_t now_ms, uint32_t at_most);
+
+/* Removes those payloads, at most so many: the ones that ended first, by name where that is the
+ * same (lives.h). Returns how many there were. */
+uint32_t session_sweep(struct session *session, int64_t now_ms, uint32_t at_most);
 
 /* A walk over all payloads, in no particular order: start with a cursor of zeros, call until false.
  * The session may not change meanwhile. */

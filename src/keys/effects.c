@@ -6,6 +6,9 @@
  */
 #include "effects.h"
 
+#include "chunk.h"
+#include "memory.h"
+
 #define CREATED(times) ((long long)(times)->created_ms)
 #define DEADLINE(times) ((long long)(times)->deadline_ms)
 #define TTL(times) ((long long)(times)->ttl)
@@ -41,76 +44,86 @@ void effects_start(RedisModuleCtx *ctx, RedisModuleString *token, long long expi
                                        CREATED(times), DEADLINE(times), payloads.at, payloads.len));
 }
 
+/* Sends the effect of a change, in SWEPT where payloads were removed before. The format, a literal,
+ * is of what follows the token. */
+#define SEND(ctx, change, name, format, ...)                                                       \
+    was_sent(ctx,                                                                                  \
+             (change)->sweep.payloads > 0                                                          \
+                 ? RedisModule_Replicate(                                                          \
+                       ctx, REPLAY_SWEPT, "sllcs" format, (change)->token, (change)->sweep.now_ms, \
+                       (long long)(change)->sweep.payloads, name, (change)->token, __VA_ARGS__)    \
+                 : RedisModule_Replicate(ctx, name, "s" format, (change)->token, __VA_ARGS__))
+
 /* Most calls come through no alias. A list costs the server another allocation, even an empty one.
  */
-void effects_pset(RedisModuleCtx *ctx, RedisModuleString *token, struct strings aliases,
-                  struct strings payloads) {
-    if (aliases.len > 0)
-        was_sent(ctx,
-                 RedisModule_Replicate(ctx, REPLAY_PSETVIA, "slvv", token, (long long)aliases.len,
-                                       aliases.at, aliases.len, payloads.at, payloads.len));
+void effects_pset(RedisModuleCtx *ctx, const struct effects_change *change, struct strings payloads,
+                  long long ends_at) {
+    struct strings aliases = change->aliases;
+    if (ends_at)
+        SEND(ctx, change, REPLAY_PSETEX, "lssv", ends_at, payloads.at[0], payloads.at[1],
+             aliases.at, aliases.len);
+    else if (aliases.len > 0)
+        SEND(ctx, change, REPLAY_PSETVIA, "lvv", (long long)aliases.len, aliases.at, aliases.len,
+             payloads.at, payloads.len);
     else if (payloads.len == 2)
-        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_PSET, "sss", token, payloads.at[0],
-                                            payloads.at[1]));
+        SEND(ctx, change, REPLAY_PSET, "ss", payloads.at[0], payloads.at[1]);
     else
-        was_sent(ctx,
-                 RedisModule_Replicate(ctx, REPLAY_PSET, "sv", token, payloads.at, payloads.len));
+        SEND(ctx, change, REPLAY_PSET, "v", payloads.at, payloads.len);
 }
 
-void effects_pdel(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString *name,
-                  struct strings aliases) {
+void effects_pdel(RedisModuleCtx *ctx, const struct effects_change *change,
+                  RedisModuleString *name) {
+    struct strings aliases = change->aliases;
     if (aliases.len > 0)
-        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_PDEL, "ssv", token, name, aliases.at,
-                                            aliases.len));
+        SEND(ctx, change, REPLAY_PDEL, "sv", name, aliases.at, aliases.len);
     else
-        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_PDEL, "ss", token, name));
+        SEND(ctx, change, REPLAY_PDEL, "s", name);
 }
 
-static void send_oexpire(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at,
-                         long long ttl, struct effects_list list, struct strings aliases) {
-    was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_OEXPIRE, "sslllv", token, list.owner, expire_at,
-                                        ttl, list.expire_at, aliases.at, aliases.len));
+static void send_oexpire(RedisModuleCtx *ctx, const struct effects_change *change,
+                         long long expire_at, long long ttl, struct effects_list list) {
+    SEND(ctx, change, REPLAY_OEXPIRE, "slllv", list.owner, expire_at, ttl, list.expire_at,
+         change->aliases.at, change->aliases.len);
 }
 
-void effects_expire(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at,
-                    RedisModuleString *ttl, struct effects_list list, struct strings aliases) {
+void effects_expire(RedisModuleCtx *ctx, const struct effects_change *change, long long expire_at,
+                    RedisModuleString *ttl, struct effects_list list) {
     char buffer[20];
     struct bytes at = digits_of(buffer, expire_at);
+    struct strings aliases = change->aliases;
     long long seconds;
     if (list.owner && RedisModule_StringToLongLong(ttl, &seconds) == REDISMODULE_OK)
-        send_oexpire(ctx, token, expire_at, seconds, list, aliases);
+        send_oexpire(ctx, change, expire_at, seconds, list);
     else if (aliases.len > 0)
-        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_EXPIRE, "sbsv", token, at.at, at.len, ttl,
-                                            aliases.at, aliases.len));
+        SEND(ctx, change, REPLAY_EXPIRE, "bsv", at.at, at.len, ttl, aliases.at, aliases.len);
     else
-        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_EXPIRE, "sbs", token, at.at, at.len, ttl));
+        SEND(ctx, change, REPLAY_EXPIRE, "bs", at.at, at.len, ttl);
 }
 
-void effects_touch(RedisModuleCtx *ctx, RedisModuleString *token, long long expire_at, uint32_t ttl,
-                   struct effects_list list, struct strings aliases) {
+void effects_touch(RedisModuleCtx *ctx, const struct effects_change *change, long long expire_at,
+                   uint32_t ttl, struct effects_list list) {
     char buffer[20];
     struct bytes at = digits_of(buffer, expire_at);
+    struct strings aliases = change->aliases;
     if (list.owner)
-        send_oexpire(ctx, token, expire_at, ttl, list, aliases);
+        send_oexpire(ctx, change, expire_at, ttl, list);
     else if (aliases.len > 0)
-        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_TOUCH, "sbv", token, at.at, at.len,
-                                            aliases.at, aliases.len));
+        SEND(ctx, change, REPLAY_TOUCH, "bv", at.at, at.len, aliases.at, aliases.len);
     else
-        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_TOUCH, "sb", token, at.at, at.len));
+        SEND(ctx, change, REPLAY_TOUCH, "b", at.at, at.len);
 }
 
-void effects_rotate(RedisModuleCtx *ctx, RedisModuleString *token, RedisModuleString *successor,
-                    long long expire_at, const struct session_times *times,
-                    long long alias_expire_at, struct effects_list list, struct strings aliases) {
+void effects_rotate(RedisModuleCtx *ctx, const struct effects_change *change,
+                    RedisModuleString *successor, long long expire_at,
+                    const struct session_times *times, long long alias_expire_at,
+                    struct effects_list list) {
+    struct strings aliases = change->aliases;
     if (list.owner)
-        was_sent(ctx,
-                 RedisModule_Replicate(ctx, REPLAY_OROTATE, "ssslllllv", token, successor,
-                                       list.owner, expire_at, DEADLINE(times), TTL(times),
-                                       alias_expire_at, list.expire_at, aliases.at, aliases.len));
+        SEND(ctx, change, REPLAY_OROTATE, "sslllllv", successor, list.owner, expire_at,
+             DEADLINE(times), TTL(times), alias_expire_at, list.expire_at, aliases.at, aliases.len);
     else
-        was_sent(ctx, RedisModule_Replicate(ctx, REPLAY_ROTATE, "ssllllv", token, successor,
-                                            expire_at, DEADLINE(times), TTL(times), alias_expire_at,
-                                            aliases.at, aliases.len));
+        SEND(ctx, change, REPLAY_ROTATE, "sllllv", successor, expire_at, DEADLINE(times),
+             TTL(times), alias_expire_at, aliases.at, aliases.len);
 }
 
 void effects_end(RedisModuleCtx *ctx, struct strings tokens) {
@@ -138,32 +151,46 @@ void effects_oend(RedisModuleCtx *ctx, struct effects_list list, RedisModuleStri
                                         ended.len, dead.at, dead.len));
 }
 
-/* The first command of a session that is rewritten: it with its first payload, if it has one. */
-static void rewrite_start(RedisModuleIO *aof, RedisModuleString *token,
-                          const struct session *session, const struct payload *first) {
-    const struct session_times *times = &session->times;
-    if (session->owner_len > 0)
-        RedisModule_EmitAOF(aof, REPLAY_OSTART, "sblllllll", token, session->owner,
-                            (size_t)session->owner_len, 0LL, TTL(times), CREATED(times),
-                            DEADLINE(times), 0LL, 0LL, 0LL);
-    else if (!first)
-        RedisModule_EmitAOF(aof, REPLAY_START, "sllll", token, 0LL, TTL(times), CREATED(times),
-                            DEADLINE(times));
-    else
-        RedisModule_EmitAOF(aof, REPLAY_START, "sllllbb", token, 0LL, TTL(times), CREATED(times),
-                            DEADLINE(times), first->name, first->name_len, first->data,
-                            first->data_len);
+/* What is left of a walk over a session that is large, as strings for the caller to free. */
+static struct strings pack_rest(RedisModuleCtx *ctx, const struct session *session,
+                                struct session_cursor *cursor) {
+    struct strings chunks = {NULL, 0};
+    uint8_t *buffer = NULL;
+    size_t capacity = 0, len;
+    while ((len = chunk_pack(session, cursor, &buffer, &capacity)) > 0) {
+        chunks.at = memory.realloc(chunks.at, (chunks.len + 1) * sizeof *chunks.at);
+        chunks.at[chunks.len++] = RedisModule_CreateString(ctx, (const char *)buffer, len);
+    }
+    memory.free(buffer);
+    return chunks;
 }
 
-void effects_rewrite(RedisModuleIO *aof, RedisModuleString *token, const struct session *session) {
+static void rewrite_large(RedisModuleIO *aof, RedisModuleString *token,
+                          const struct session *session) {
+    RedisModuleCtx *ctx = RedisModule_GetContextFromIO(aof);
     struct session_cursor cursor = {0};
-    struct payload payload;
-    bool has_one = session_next(session, &cursor, &payload);
-    rewrite_start(aof, token, session, has_one ? &payload : NULL);
-    if (session->owner_len > 0) cursor = (struct session_cursor){0}; /* all are still to come */
-    while (session_next(session, &cursor, &payload))
-        RedisModule_EmitAOF(aof, REPLAY_PSET, "sbb", token, payload.name, payload.name_len,
-                            payload.data, payload.data_len);
+    uint8_t *first = NULL;
+    size_t capacity = 0;
+    size_t len = chunk_pack_first(session, &cursor, &first, &capacity);
+    struct strings more = pack_rest(ctx, session, &cursor);
+    RedisModule_EmitAOF(aof, REPLAY_LOAD, "sbv", token, (const char *)first, len, more.at,
+                        more.len);
+    for (size_t i = 0; i < more.len; i++) RedisModule_FreeString(ctx, more.at[i]);
+    memory.free(more.at);
+    memory.free(first);
+}
+
+/* Nearly all sessions are packed, and need no block of their own to be written from. */
+void effects_rewrite(RedisModuleIO *aof, RedisModuleString *token, const struct session *session) {
+    uint8_t small[CHUNK_HEAD_MAX + PACKED_BYTES], *chunk = small;
+    if (CHUNK_HEAD_MAX + session_entry_bytes(session) > sizeof small) {
+        rewrite_large(aof, token, session);
+        return;
+    }
+    struct session_cursor cursor = {0};
+    size_t capacity = sizeof small;
+    size_t len = chunk_pack_first(session, &cursor, &chunk, &capacity);
+    RedisModule_EmitAOF(aof, REPLAY_LOAD, "sb", token, (const char *)chunk, len);
 }
 
 void effects_rewrite_owner(RedisModuleIO *aof, RedisModuleString *owner,

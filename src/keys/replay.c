@@ -62,13 +62,15 @@ static uint32_t ttl_of(const RedisModuleString *arg) {
     return value <= UINT32_MAX ? (uint32_t)value : 0;
 }
 
-/* Sets the payloads of an effect: names and data by turns. */
-static void put_all(struct session *session, RedisModuleString **payloads, int payloads_len) {
+/* Sets payloads of an effect, names and data by turns, that end so. */
+static void put_all(struct session *session, RedisModuleString **payloads, int payloads_len,
+                    long long ends_at) {
     for (int i = 0; i + 1 < payloads_len; i += 2) {
-        struct bytes name = server_bytes(payloads[i]), data = server_bytes(payloads[i + 1]);
-        bool fits = name.len >= 1 && name.len <= SESSION_NAME_MAX && data.len >= 1 &&
-                    data.len <= SESSION_DATA_MAX;
-        if (fits) session_put(session, name.at, name.len, data.at, data.len);
+        size_t name_len = server_bytes(payloads[i]).len;
+        size_t data_len = server_bytes(payloads[i + 1]).len;
+        bool fits = name_len >= 1 && name_len <= SESSION_NAME_MAX && data_len >= 1 &&
+                    data_len <= SESSION_DATA_MAX && ends_at <= PAYLOAD_ENDS_AT_MAX;
+        if (fits) type_put(session, payloads[i], payloads[i + 1], ends_at);
     }
 }
 
@@ -160,7 +162,7 @@ int replay_start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         times.deadline_ms = number_of(argv[5]);
     }
     struct session *session = type_create(key, times, TYPE_NOBODY);
-    if (argc > 6) put_all(session, argv + 6, argc - 6);
+    if (argc > 6) put_all(session, argv + 6, argc - 6, 0);
     type_expire_at(key, expire_at);
     return reply_done_with(ctx, key, argv, 0, 0);
 }
@@ -175,7 +177,6 @@ static void remove_all(RedisModuleCtx *ctx, RedisModuleString **names, int names
     }
 }
 
-/* A rewritten AOF has no time of expiry here, and the list by itself. */
 int replay_ostart(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     bool fits = argc >= 10 && number_of(argv[8]) <= argc - 10 &&
                 number_of(argv[9]) <= argc - 10 - number_of(argv[8]);
@@ -185,14 +186,12 @@ int replay_ostart(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     RedisModuleKey *key = open_key(ctx, argv[1]);
     struct session_times times = {number_of(argv[5]), number_of(argv[6]), ttl_of(argv[4])};
     struct session *session = type_create(key, times, label_of(argv[2]));
-    put_all(session, argv + 10 + leavers, argc - 10 - leavers);
+    put_all(session, argv + 10 + leavers, argc - 10 - leavers, 0);
     type_expire_at(key, number_of(argv[3]));
-    if (number_of(argv[7]) > 0) {
-        RedisModuleKey *list = open_key(ctx, argv[2]);
-        take_from_list(list_under(list), argv + 10, leavers);
-        RedisModule_CloseKey(list);
-        put_into_list(ctx, argv[2], NULL, argv[1], number_of(argv[7]));
-    }
+    RedisModuleKey *list = open_key(ctx, argv[2]);
+    take_from_list(list_under(list), argv + 10, leavers);
+    RedisModule_CloseKey(list);
+    put_into_list(ctx, argv[2], NULL, argv[1], number_of(argv[7]));
     return reply_done_with(ctx, key, argv, 0, 0);
 }
 
@@ -200,7 +199,7 @@ static int replay_payloads(RedisModuleCtx *ctx, RedisModuleString **argv, int fi
                            int first_payload, int argc) {
     RedisModuleKey *key = open_key(ctx, argv[1]);
     struct session *session = type_session(key);
-    if (session) put_all(session, argv + first_payload, argc - first_payload);
+    if (session) put_all(session, argv + first_payload, argc - first_payload, 0);
     return reply_done_with(ctx, key, argv, first_payload, first_alias);
 }
 
@@ -212,6 +211,14 @@ int replay_pset(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 int replay_psetvia(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (was_refused(ctx, argc >= 5 && number_of(argv[2]) <= argc - 5)) return REDISMODULE_OK;
     return replay_payloads(ctx, argv, 3, 3 + (int)number_of(argv[2]), argc);
+}
+
+int replay_psetex(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (was_refused(ctx, argc >= 5)) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    struct session *session = type_session(key);
+    if (session) put_all(session, argv + 3, 2, number_of(argv[2]));
+    return reply_done_with(ctx, key, argv, argc, 5);
 }
 
 int replay_pdel(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
@@ -313,6 +320,17 @@ int replay_orotate(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return reply_done(ctx);
 }
 
+int replay_load(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (was_refused(ctx, argc >= 3)) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    if (!type_load(key, argv + 2, argc - 2)) {
+        RedisModule_Log(ctx, "warning",
+                        "a session of a rewritten AOF is damaged or cut short, and is left out");
+        type_remove(key);
+    }
+    return reply_done_with(ctx, key, argv, 0, 0);
+}
+
 int replay_alias(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (was_refused(ctx, argc == 3)) return REDISMODULE_OK;
     RedisModuleKey *key = open_key(ctx, argv[1]);
@@ -324,4 +342,38 @@ int replay_owner(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (was_refused(ctx, argc == 3)) return REDISMODULE_OK;
     put_into_list(ctx, argv[1], NULL, argv[2], 0);
     return reply_done(ctx);
+}
+
+static const struct {
+    const char *name;
+    RedisModuleCmdFunc handler;
+} sweeping[] = {
+    {REPLAY_PSET, replay_pset},       {REPLAY_PSETVIA, replay_psetvia},
+    {REPLAY_PSETEX, replay_psetex},   {REPLAY_PDEL, replay_pdel},
+    {REPLAY_EXPIRE, replay_expire},   {REPLAY_TOUCH, replay_touch},
+    {REPLAY_ROTATE, replay_rotate},   {REPLAY_OEXPIRE, replay_oexpire},
+    {REPLAY_OROTATE, replay_orotate},
+};
+
+/* The handler of an effect that can come inside of SWEPT, or NULL. */
+static RedisModuleCmdFunc handler_of(const RedisModuleString *effect) {
+    struct bytes name = server_bytes(effect);
+    for (size_t i = 0; i < sizeof sweeping / sizeof *sweeping; i++)
+        if (strlen(sweeping[i].name) == name.len &&
+            memcmp(sweeping[i].name, name.at, name.len) == 0)
+            return sweeping[i].handler;
+    return NULL;
+}
+
+/* The effect inside says what has changed, ends the replay, and passes on all of the command. */
+int replay_swept(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    RedisModuleCmdFunc handler = argc >= 6 ? handler_of(argv[4]) : NULL;
+    if (was_refused(ctx, handler != NULL)) return REDISMODULE_OK;
+    RedisModuleKey *key = open_key(ctx, argv[1]);
+    struct session *session = type_session(key);
+    long long payloads = number_of(argv[3]);
+    if (session && payloads <= UINT32_MAX)
+        session_sweep(session, number_of(argv[2]), (uint32_t)payloads);
+    RedisModule_CloseKey(key);
+    return handler(ctx, argv + 4, argc - 4);
 }

@@ -87,14 +87,32 @@ void type_remove(RedisModuleKey *key) {
         RedisModule_DeleteKey(key);
 }
 
-/* Reads a chunk into the session, which may move; the first, where announced is given. */
+/* Adds a chunk to the session, which may move; the first, where announced is given. */
+static bool unpack_chunk(struct session **session, struct bytes chunk, uint32_t *announced) {
+    const uint8_t *bytes = (const uint8_t *)chunk.at;
+    return announced ? chunk_unpack_first(session, bytes, chunk.len, announced)
+                     : chunk_unpack(*session, bytes, chunk.len);
+}
+
+bool type_load(RedisModuleKey *key, RedisModuleString **chunks, int chunks_len) {
+    struct session *session = session_create();
+    uint32_t announced;
+    bool good = unpack_chunk(&session, server_bytes(chunks[0]), &announced);
+    for (int i = 1; i < chunks_len && good; i++)
+        good = unpack_chunk(&session, server_bytes(chunks[i]), NULL);
+    if (good && session_payloads(session) == announced) {
+        RedisModule_ModuleTypeSetValue(key, session_type, count_made(session));
+        return true;
+    }
+    session_free(session);
+    return false;
+}
+
+/* Reads a chunk into the session. */
 static bool load_chunk(RedisModuleIO *rdb, struct session **session, uint32_t *announced) {
     size_t len;
     char *chunk = RedisModule_LoadStringBuffer(rdb, &len);
-    if (!chunk) return false;
-    const uint8_t *bytes = (const uint8_t *)chunk;
-    bool good = announced ? chunk_unpack_first(session, bytes, len, announced)
-                          : chunk_unpack(*session, bytes, len);
+    bool good = chunk && unpack_chunk(session, (struct bytes){chunk, len}, announced);
     RedisModule_Free(chunk);
     return good;
 }
@@ -159,6 +177,7 @@ static void digest_value(RedisModuleDigest *digest, void *value) {
     while (session_next(session, &cursor, &payload)) {
         RedisModule_DigestAddStringBuffer(digest, (const char *)payload.name, payload.name_len);
         RedisModule_DigestAddStringBuffer(digest, (const char *)payload.data, payload.data_len);
+        if (payload.ends_at) RedisModule_DigestAddLongLong(digest, payload.ends_at);
         RedisModule_DigestEndSequence(digest);
     }
 }

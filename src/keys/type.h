@@ -20,9 +20,22 @@ struct session *type_session(RedisModuleKey *key);
 #define TYPE_NOBODY ((struct bytes){NULL, 0})
 struct session *type_create(RedisModuleKey *key, struct session_times times, struct bytes owner);
 
+/* The same with the session that these chunks (chunk.h) make up, at least one. False, and nothing
+ * changed: they are damaged, or not all there. */
+__attribute__((warn_unused_result)) bool type_load(RedisModuleKey *key, RedisModuleString **chunks,
+                                                   int chunks_len);
+
 /* Moves the session of key `from` into the empty key `to`, both opened for writing. `from` keeps an
  * empty session, for the caller to remove or replace. */
 void type_move(RedisModuleKey *from, RedisModuleKey *to);
+
+/* Sets a payload of a session, from strings as a call has them; ends_at as in struct payload. */
+static inline void type_put(struct session *session, const RedisModuleString *name,
+                            const RedisModuleString *data, int64_t ends_at) {
+    struct bytes n = server_bytes(name), d = server_bytes(data);
+    struct payload payload = {(const uint8_t *)n.at, (const uint8_t *)d.at, n.len, d.len, ends_at};
+    session_put(session, &payload);
+}
 
 /* When a key expires, in unix ms; TYPE_NO_EXPIRY when it does not. */
 #define TYPE_NO_EXPIRY 0LL

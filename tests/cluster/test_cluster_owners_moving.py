@@ -88,8 +88,8 @@ def test_many_owners_whose_keys_move_one_by_one_under_load_stay_whole(narrow):  
 # At once -----------------------------------------------------------------------------------------
 
 def received(node):
-    """How many sessions of owners the node has received from others."""
-    calls = info(node, "commandstats").get("cmdstat_SGREPLAY.OSTART", "calls=0,")
+    """How many sessions the node has received from others."""
+    calls = info(node, "commandstats").get("cmdstat_SGREPLAY.LOAD", "calls=0,")
     return int(calls.split(",")[0].split("=")[1])
 
 

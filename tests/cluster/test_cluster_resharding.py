@@ -140,7 +140,7 @@ def test_atomic_migration_keeps_data_and_ttl_to_the_millisecond(atomic, narrow):
 
 def replayed(node):
     """How many sessions the node has received from another."""
-    calls = info(node, "commandstats").get("cmdstat_SGREPLAY.START", "calls=0,")
+    calls = info(node, "commandstats").get("cmdstat_SGREPLAY.LOAD", "calls=0,")
     return int(calls.split(",")[0].split("=")[1])
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from features import signed_v2
-from harness import KEY, Wire, end, error_code, expire, pdel, pget, pset, signed, start, wait_for
+from harness import (KEY, Wire, commands_in, end, error_code, expire, pdel, pget, pset, signed,
+                     start, wait_for)
 
 
 def aof_of(server):
@@ -104,11 +105,17 @@ TOKEN, OTHER = signed(KEY, b"ForgedForgedForg"), signed(KEY, b"OtherOtherOtherO"
 V2 = signed_v2(KEY)
 LARGE = b"x" * 10_000_000
 INTERNAL = (START, PSET, PSETVIA, PDEL, EXPIRE, TOUCH, END, ROTATE, ALIAS, OSTART, OEXPIRE, OROTATE,
-            OEND, OWNER) = [b"SGREPLAY." + name for name in (
+            OEND, OWNER, LOAD) = [b"SGREPLAY." + name for name in (
                 b"START", b"PSET", b"PSETVIA", b"PDEL", b"EXPIRE", b"TOUCH", b"END", b"ROTATE",
-                b"ALIAS", b"OSTART", b"OEXPIRE", b"OROTATE", b"OEND", b"OWNER")]
+                b"ALIAS", b"OSTART", b"OEXPIRE", b"OROTATE", b"OEND", b"OWNER", b"LOAD")]
 NUMBERS = (b"-1", b"-9223372036854775808", b"1", b"9223372036854775807", b"9" * 30, b"soon", b"",
            b"9" * 10_000_000)
+
+
+# A session as it is stored: the numbers of chunk.h, then payloads.
+FIRST = b"\1\2\x3c\3" + b"\1\1a1"
+OWNED = b"\1\2\x3c\x83\x80\x80\x10" + b"\5owner" + b"\1\1a1"
+MORE = b"\2\2bb22", b"\2\x80\1cc" + b"3" * 128
 
 
 def started(token=TOKEN, times=(b"0",) * 4):
@@ -182,6 +189,17 @@ HOSTILE = {
         (TOUCH, TOKEN, b"1"), (END, TOKEN, TOKEN),
         (ROTATE, TOKEN, OTHER, *[b"0"] * 4), (ROTATE, OTHER, TOKEN, *[b"0"] * 4), started())
         for command in ((ALIAS, TOKEN, OTHER), write)],
+    "chunks that are no session": [(LOAD, V2, *chunks) for chunks in (
+        (b"",), (b"", FIRST, *MORE), (FIRST,), (OWNED, MORE[0]), (FIRST, *MORE, MORE[0]), MORE,
+        (FIRST, MORE[0], b"", MORE[1]), (FIRST, FIRST, FIRST), (LARGE,), (b"\xff" * 10_000_000,))],
+    "a session of a label of 201 bytes": [(LOAD, V2, b"\0\0\0\x80\x80\x80\x10\xc9\1" + b"o" * 201)],
+    "a session of the latest times there are": [
+        (LOAD, TOKEN, b"\xff" * 8 + b"\x7f" + b"\xff" * 8 + b"\x7f" + b"\xff" * 4 + b"\x0f\0")],
+    "a session in place of what is there": [command for was in (
+        started(), (ALIAS, TOKEN, OTHER), (b"SET", TOKEN, b"s"), (OWNER, TOKEN, V2),
+        (LOAD, TOKEN, FIRST, *MORE)) for command in (was, (LOAD, TOKEN, OWNED, *MORE))],
+    "a session in place of nothing, under names that are no tokens": [
+        (LOAD, b"", FIRST, *MORE), (LOAD, LARGE, FIRST, *MORE)],
     "a session started twice": [started(), (PSET, TOKEN, b"n", b"d"), started()],
     "a session rotated into itself": [started(), (ROTATE, TOKEN, TOKEN, b"0", b"0", b"0", b"60")],
     "an alias of itself": [(ALIAS, TOKEN, TOKEN)],
@@ -241,6 +259,64 @@ def test_a_forged_aof_is_loaded_or_refused_and_what_was_loaded_can_be_used(make_
             assert error in (None, "NOSESSION", "WRONGTYPE")
         assert error_code(expire, r, token, 60) in ("NOSESSION", "WRONGTYPE")
     assert pget(r, bystander, b"n") == b"bystander"
+
+
+# Stored sessions ---------------------------------------------------------------------------------
+
+LEFT_OUT = "is damaged or cut short, and is left out"
+
+
+def altered(chunk):
+    """The chunk cut to each length, and with each byte changed, in two ways."""
+    yield from (chunk[:size] for size in range(len(chunk)))
+    for at in range(len(chunk)):
+        for byte in (chunk[at] ^ 1, chunk[at] ^ 128):
+            yield chunk[:at] + bytes([byte]) + chunk[at + 1:]
+
+
+def test_a_stored_session_that_was_altered_is_left_out_or_whole(make_server):
+    """Nothing of one is there, nor what it was to replace; the log has a line for each."""
+    rest = b"".join(MORE)
+    calls = [(LOAD, signed(KEY, b"Altered0000%05d" % number), *chunks)
+             for number, chunks in enumerate(
+                 [(chunk + rest,) for first in (FIRST, OWNED) for chunk in altered(first)]
+                 + [(FIRST + chunk,) for chunk in altered(rest)]
+                 + [(FIRST, chunk, MORE[1]) for chunk in altered(MORE[0])])]
+    good = LOAD, TOKEN, FIRST, *MORE
+    server = forged(make_server, *(started(call[1]) for call in calls), *calls, good)
+    assert survives(server)
+    r = server.client()
+    held = r.keys()
+    assert 100 < server.log().count(LEFT_OUT) == len(calls) + 1 - len(held)
+    assert TOKEN in held and len(held) > 100  # some bytes are of names and data
+    for token in held:
+        assert len(r.execute_command("SESSIONGATE.PGETALL", KEY, token)) == 2 * 3
+    stays_loadable(server)
+
+
+def test_a_session_whose_chunk_was_lost_is_left_out_as_a_whole(make_server):
+    server = appending(make_server, aof_use_rdb_preamble="no")
+    r = server.client()
+    token, bystander = start(r, KEY, 1000), start(r, KEY, 1000)
+    for number in range(5):
+        pset(r, token, b"%d" % number, b"d" * 70_000)
+    r.bgrewriteaof()
+    server.wait_saved()
+    [base] = (server.directory / "appendonlydir").glob("*.base.aof")
+    whole, before = base.read_bytes(), server.sessions()
+    [stored] = [command for command in commands_in(whole) if command[:2] == [LOAD, token]]
+    assert len(stored) == 2 + 5
+    for lost in range(2, len(stored)):
+        fewer = stored[:lost] + stored[lost + 1:]
+        server.kill9()
+        base.write_bytes(whole.replace(Wire.encode(*stored), Wire.encode(*fewer)))
+        server.start()
+        assert server.sessions() == {bystander: before[bystander]}
+        assert server.log().count(LEFT_OUT) == lost - 1
+    server.kill9()
+    base.write_bytes(whole)
+    server.start()
+    assert server.sessions() == before
 
 
 def stays_loadable(server):

@@ -14,7 +14,7 @@
 static void require_whole(const struct session *session) {
     struct session_cursor cursor = {0};
     struct payload payload, found;
-    size_t payloads = 0, bytes = 0;
+    size_t payloads = 0, bytes = 0, lives = 0;
     while (session_next(session, &cursor, &payload)) {
         require(payload.name_len >= 1 && payload.name_len <= SESSION_NAME_MAX,
                 "a name has a lawful length");
@@ -23,9 +23,14 @@ static void require_whole(const struct session *session) {
         require(session_get(session, payload.name, payload.name_len, &found) &&
                     found.data == payload.data,
                 "a payload is found by its name");
+        require(payload.ends_at >= 0 && payload.ends_at <= PAYLOAD_ENDS_AT_MAX,
+                "a life has a lawful end");
         payloads++;
         bytes += payload.name_len + payload.data_len;
+        lives += payload.ends_at != 0;
     }
+    require(lives == session_over(session, PAYLOAD_ENDS_AT_MAX, UINT32_MAX).payloads,
+            "the session knows of each payload that ends");
     require(payloads == session_payloads(session), "a walk finds every payload");
     require(bytes == session_payload_bytes(session), "the bytes are counted right");
 }
@@ -36,7 +41,7 @@ static void require_same(const struct session *a, const struct session *b) {
     struct payload payload, other;
     while (session_next(a, &cursor, &payload)) {
         require(session_get(b, payload.name, payload.name_len, &other) &&
-                    other.data_len == payload.data_len &&
+                    other.data_len == payload.data_len && other.ends_at == payload.ends_at &&
                     memcmp(other.data, payload.data, payload.data_len) == 0,
                 "both sessions have the same payload of a name");
     }
@@ -68,11 +73,17 @@ static void use(struct session *session, const struct session *names) {
         size_t new_len = 1 + payload.name_len % 40;
         uint8_t data[40] = {0};
         memcpy(data, payload.name, new_len - 1);
-        require(!session_put(session, payload.name, payload.name_len, data, new_len),
-                "a name is there");
+        struct payload changed = {payload.name, data, payload.name_len, new_len,
+                                  payload.name_len % 3 ? payload.ends_at : INT64_C(1) << 40};
+        require(!session_put(session, &changed), "a name is there");
     }
     require_whole(session);
     require_packs(session);
+    struct session *swept = session_copy(session);
+    uint32_t over = session_over(swept, INT64_C(1) << 40, UINT32_MAX).payloads;
+    require(session_sweep(swept, INT64_C(1) << 40, UINT32_MAX) == over, "what is over is swept");
+    require_whole(swept);
+    session_free(swept);
 
     cursor = (struct session_cursor){0};
     while (session_next(names, &cursor, &payload)) {

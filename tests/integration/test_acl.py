@@ -34,7 +34,7 @@ def permitted(server, r, *rules):
     return allowed
 
 
-EVERYTHING, READING = set(CALLS), {"PGET", "PMGET", "PGETALL", "TTL", "INFO"}
+EVERYTHING, READING = set(CALLS), {"PGET", "PMGET", "PGETALL", "PTTL", "TTL", "INFO"}
 
 
 @pytest.mark.parametrize("rules, allowed", [

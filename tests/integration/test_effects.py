@@ -2,8 +2,8 @@
 
 import pytest
 
-from features import info, sg, signed_v2
-from harness import KEY, Stream, end, expire, pset, signed, start
+from features import OWNER, info, ostart, sg, signed_v2
+from harness import KEY, Stream, commands_in, end, expire, pset, signed, start
 
 AOF = {"appendonly": "yes", "appendfsync": "always", "auto_aof_rewrite_percentage": 0}
 
@@ -123,7 +123,8 @@ def test_what_changes_nothing_sends_nothing(r, stream):
     stream.commands()
     for command, *rest in (("PGETALL",), ("PMGET", b"n", b"m"), ("TTL",), ("INFO",),
                            ("PSET", b"n", b"x", b"NX"), ("PSET", b"m", b"x", b"XX"),
-                           ("TOUCH", "MINAGE", 60)):
+                           ("PSET", b"n", b"x", b"IFEQ", b"y"), ("PDEL", b"n", b"IFEQ", b"y"),
+                           ("PDEL", b"m", b"IFEQ", b"y"), ("PTTL", b"n"), ("TOUCH", "MINAGE", 60)):
         sg(r, command, token, *rest)
     sg(r, "ROTATE", alias, "GRACE", 100)
     sg(r, "START", 0, "PAYLOADS", 1, b"n", b"d")
@@ -189,25 +190,6 @@ def write_everything(r, round=0):
         transaction.execute()
 
 
-def commands_in(text):
-    """The commands of an AOF file."""
-    found, position = [], 0
-    while position < len(text):
-        end = text.index(b"\r\n", position)
-        line, position = text[position:end], end + 2
-        if line.startswith(b"#"):
-            continue
-        assert line.startswith(b"*")
-        command = []
-        for _ in range(int(line[1:])):
-            end = text.index(b"\r\n", position)
-            length, position = int(text[position + 1:end]), end + 2
-            command.append(text[position:position + length])
-            position += length + 2
-        found.append(command)
-    return found
-
-
 def test_the_aof_holds_exactly_what_replicas_get(make_server):
     server = make_server(aof_use_rdb_preamble="no", **AOF)
     with Stream(server) as stream:
@@ -256,29 +238,81 @@ def test_a_restarted_server_holds_what_it_held_after_every_command(make_server, 
     assert server.sessions() == held
 
 
-def test_a_rewritten_aof_holds_sessions_as_their_effects(make_server):
+def numbers(*values):
+    """Numbers of seven bits a byte, the lowest first, as chunk.h has them."""
+    written = bytearray()
+    for value in values:
+        while value > 127:
+            written.append(value & 127 | 128)
+            value >>= 7
+        written.append(value)
+    return bytes(written)
+
+
+def chunk_of(r, token, owner=b"", **payloads):
+    """The one chunk that a session of these payloads is stored as."""
+    about = info(r, token)
+    head = numbers(about["created"], about["deadline"], about["idle"] // 1000,
+                   len(payloads) + (len(owner) > 0) * 2**25)
+    return head + (numbers(len(owner)) + owner if owner else b"") + b"".join(
+        numbers(len(name), len(data)) + name.encode() + data for name, data in payloads.items())
+
+
+def rewritten(server):
+    """The commands of the AOF that the server rewrites now, but for SELECT."""
+    server.client().bgrewriteaof()
+    server.wait_saved()
+    [file] = (server.directory / "appendonlydir").glob("*.base.aof")
+    return [command for command in commands_in(file.read_bytes()) if command[0] != b"SELECT"]
+
+
+def test_a_rewritten_aof_holds_sessions_as_they_are_stored(make_server):
     server = make_server(aof_use_rdb_preamble="no", **AOF)
     r = server.client()
     token = sg(r, "START", 1000, "MAXTTL", 5000, "PAYLOADS", 1, b"n", b"d")
-    pset(r, token, b"m", b"d")
+    pset(r, token, b"m", b"\r\n" * 100)
+    owned = ostart(r)
     alias = start(r)
     successor = sg(r, "ROTATE", alias, "GRACE", 300)
-    r.bgrewriteaof()
-    server.wait_saved()
-    [file] = (server.directory / "appendonlydir").glob("*.base.aof")
-    commands = commands_in(file.read_bytes())
-    for command in commands:
-        if command[0] == b"SGREPLAY.START":
-            expected = start_of(r, command[1])
-            expected[2] = b"0"  # the server adds the time of expiry itself
-            assert command[:6] == expected
-            first = command[6:]
-            assert first == ([] if command[1] == successor else [b"n", b"d"])
-    assert [b"SGREPLAY.PSET", token, b"m", b"d"] in commands
-    assert [b"SGREPLAY.ALIAS", alias, successor] in commands
-    for each in (token, alias, successor):
-        assert [b"PEXPIREAT", each, expiry(r, each)] in commands
-    assert len([command for command in commands if command[0] != b"SELECT"]) == 7
+    keys = (token, owned, OWNER, alias, successor)
+    assert sorted(rewritten(server)) == sorted([
+        [b"SGREPLAY.LOAD", token, chunk_of(r, token, n=b"d", m=b"\r\n" * 100)],
+        [b"SGREPLAY.LOAD", owned, chunk_of(r, owned, OWNER)],
+        [b"SGREPLAY.LOAD", successor, chunk_of(r, successor)],
+        [b"SGREPLAY.OWNER", OWNER, owned],
+        [b"SGREPLAY.ALIAS", alias, successor],
+        *([b"PEXPIREAT", key, expiry(r, key)] for key in keys)])
+
+
+SIZES = {0: b"", 1: b"d", 16: b"d" * 100, 17: b"d", 3000: b"d" * 100}
+
+
+def test_sessions_of_any_size_are_loaded_from_a_rewritten_aof(make_server):
+    """Packed and in tables, in one chunk and in many, of an owner and of none, without a life."""
+    server = make_server(aof_use_rdb_preamble="no", **AOF)
+    r = server.client()
+    tokens = []
+    for make in (start, ostart):
+        for count, data in SIZES.items():
+            tokens.append(make(r))
+            some = [word for number in range(count) for word in (b"name %d" % number, data)]
+            if some:
+                sg(r, "PMSET", tokens[-1], *some)
+        tokens.append(make(r))
+        for number, size in enumerate((65_535, 65_536, 1, 8_000_000, 70_000)):
+            pset(r, tokens[-1], b"%d" % number, bytes([number]) * size)
+    r.persist(tokens[0])
+    held, digest = server.sessions(), r.execute_command("DEBUG", "DIGEST")
+    sizes = sorted(len(command) - 2 for command in rewritten(server)
+                   if command[0] == b"SGREPLAY.LOAD")
+    assert sizes[:8] == [1] * 8 and sizes[8] > 1 and len(sizes) == 12
+    for _ in range(2):
+        server.kill9()
+        server.start()
+        assert server.sessions() == held
+        assert server.client().execute_command("DEBUG", "DIGEST") == digest
+        rewritten(server)
+    assert "damaged" not in server.log()
 
 
 def effects_in(server):

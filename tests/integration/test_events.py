@@ -109,12 +109,17 @@ def test_a_change_through_a_rotated_token_is_an_event_of_its_successor(r, events
 
 
 QUIET = {
-    "reads": [("PGET", b"n"), ("PMGET", b"n", b"absent"), ("PGETALL",), ("TTL",), ("INFO",)],
-    "conditions that do not hold": [("PSET", b"n", b"x", b"NX"), ("PSET", b"m", b"x", b"XX")],
+    "reads": [("PGET", b"n"), ("PMGET", b"n", b"absent"), ("PGETALL",), ("PTTL", b"n"), ("TTL",),
+              ("INFO",)],
+    "conditions that do not hold": [("PSET", b"n", b"x", b"NX"), ("PSET", b"m", b"x", b"XX"),
+                                    ("PSET", b"n", b"x", b"IFEQ", b"other"),
+                                    ("PDEL", b"n", b"IFEQ", b"other"),
+                                    ("PDEL", b"absent", b"IFEQ", b"d")],
     "a refresh that is not due": [("TOUCH", b"MINAGE", 60)],
     "wrong arguments": [("PSET", b"", b"x"), ("PMSET", b"n", b"x", b"m", b""), ("EXPIRE", -1),
                         ("TOUCH", b"MINAGE", b"x"), ("ROTATE", b"GRACE", 301), ("ADOPT", -1)],
-    "absent payloads": [("PDEL", b"absent"), ("PPOP", b"absent"), ("PGET", b"absent")],
+    "absent payloads": [("PDEL", b"absent"), ("PPOP", b"absent"), ("PGET", b"absent"),
+                        ("PTTL", b"absent")],
     "a token that is busy": [("ADOPT", 60), ("ADOPT", 0)],
 }
 

@@ -17,6 +17,8 @@ def forged(token=TOKEN):
     yield ("SGREPLAY.START", token, now + 10**6, 1000)
     yield ("SGREPLAY.START", token, 0, 1000, now, 0, b"n", b"d")
     yield ("SGREPLAY.PSET", token, b"n", b"d")
+    yield ("SGREPLAY.PSETEX", token, now + 10**6, b"n", b"d")
+    yield ("SGREPLAY.SWEPT", token, now + 10**6, 5, b"SGREPLAY.PSET", token, b"n", b"d")
     yield ("SGREPLAY.PDEL", token, b"n")
     yield ("SGREPLAY.EXPIRE", token, now + 10**6, 1000)
     yield ("SGREPLAY.TOUCH", token, now + 10**6)
@@ -29,6 +31,7 @@ def forged(token=TOKEN):
     yield ("SGREPLAY.OWNER", token, other)
     yield ("SESSIONGATE.PROBEREAD", token)
     yield ("SGREPLAY.ROTATE", token, other, now + 10**6, 0, 1000, now + 10**6)
+    yield ("SGREPLAY.LOAD", token, b"\0\0\0\1\1\1nd")
     yield ("SGREPLAY.ALIAS", token, other)
     yield ("SESSIONGATE.PROBE", token)
 
@@ -131,7 +134,7 @@ def test_a_server_that_loads_its_data_refuses_them(make_server):
     slow_to_load(server)
     server.client().save()
     server.stop()
-    server.config["key_load_delay"] = 5000
+    server.config["key_load_delay"] = 10_000
     server.start(wait=False)
     wait_for(lambda: ask(server, "persistence", "loading") == "1", 10, "the server loads")
     with server.wire() as wire:

@@ -25,7 +25,8 @@ COMMANDS = {
     "PGET": (4, "readonly fast", "RO access"),
     "PMGET": (-4, "readonly fast", "RO access"),
     "PGETALL": (3, "readonly", "RO access"),
-    "PDEL": (4, "write fast", "RW delete"),
+    "PTTL": (4, "readonly fast", "RO access"),
+    "PDEL": (-4, "write fast", "RW delete"),
     "PPOP": (4, "write fast", "RW access delete"),
     "TTL": (3, "readonly fast", "RO access"),
     "INFO": (3, "readonly fast", "RO access"),
@@ -188,7 +189,8 @@ def test_the_internal_commands_say_that_they_are(wire):
 # What the commands do ----------------------------------------------------------------------------
 
 VALUES = {"sign_key": KEY, "ttl": 50, "max_ttl": 60, "new_sign_key": b"another", "grace": 9,
-          "minage": 0, "count": 1, "limit": 2, "payload_name": b"n", "payload_data": b"d"}
+          "minage": 0, "count": 1, "limit": 2, "payload_name": b"n", "payload_data": b"d", "data": b"d",
+          "seconds": 5, "milliseconds": 5000}
 
 
 def words_of(argument, token):
@@ -295,7 +297,7 @@ def test_a_command_does_with_its_key_what_its_flags_tell(server, r, wire, known,
         assert after == {}
     elif "delete" in key:
         assert payloads(r, token) == {}
-    if command not in ("TTL", "INFO", "OLIST"):  # these are marked as the server's own TTL is
+    if command not in ("TTL", "PTTL", "INFO", "OLIST"):  # these are marked as the server's own TTL is
         assert (strings(answer) in ("d", ["d"], {"n": "d"})) == ("access" in key)
 
 

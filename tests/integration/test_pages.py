@@ -305,6 +305,19 @@ def test_requests_at_once_lose_nothing_that_another_put_into_the_cart(new_applic
         f"{number} of {id(each)}": number for number in range(100) for each in applications}
 
 
+def test_requests_at_once_count_each_visit(new_application):
+    applications = [new_application() for _ in range(2)]
+    _, token = applications[0].visit(SIGN_KEY, None)
+    threads = [threading.Thread(target=lambda each=each: [each.count_visit(SIGN_KEY, token)
+                                                          for _ in range(100)])
+               for each in applications]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert applications[0].count_visit(SIGN_KEY, token) == 201
+
+
 def test_logging_in_leaves_the_old_token_without_a_session_and_logging_out_the_new_one(
         r, application):
     planted = start(r, SIGN_KEY, 3600)
@@ -357,7 +370,7 @@ ON_TOKEN = {"ADOPT": (60,), **ALL}  # and START, which has no token
 ON_OWNER = {"OSTART": (60,), "OLIST": (), "OEND": ()}
 WRITES = {"START", "ADOPT", "PSET", "PMSET", "PDEL", "PPOP", "EXPIRE", "TOUCH", "ROTATE", "END",
           "OSTART", "OEND"}
-READS = {"PGET", "PMGET", "PGETALL", "TTL", "INFO", "OLIST"}
+READS = {"PGET", "PTTL", "PMGET", "PGETALL", "TTL", "INFO", "OLIST"}
 MAY = {"application": WRITES | READS, "reader": READS, "operator": set(), "monitoring": set()}
 OPERATING = [("SCAN", "0"), ("TYPE", "<token>"), ("TTL", "<token>"), ("MEMORY", "USAGE", "<token>"),
              ("UNLINK", "<token>")]

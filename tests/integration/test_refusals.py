@@ -10,7 +10,19 @@ NEW_AND_ADOPT = {**{command: ALL[command] for command in NEW}, "ADOPT": (60,)}
 
 # Arguments behind the token that are refused with ERR, whatever the token is.
 WRONG = {
-    "PSET": [(b"", b"d"), (b"n", b""), (b"n", b"d", b"YY"), (b"n",), (b"n", b"d", b"NX", b"XX")],
+    "PSET": [(b"", b"d"), (b"n", b""), (b"n",),
+             *((b"n", b"d", *options) for options in (
+                 (b"YY",), (b"",), (b"NX", b"XX"), (b"NX", b"NX"), (b"NX", b"IFEQ", b"d"),
+                 (b"IFEQ", b"d", b"XX"), (b"IFEQ", b"d", b"IFEQ", b"d"), (b"IFEQ",),
+                 (b"IFEQ", b""), (b"EX",), (b"PX",), (b"EX", 5, b"PX", 5), (b"EX", 5, b"EX", 5),
+                 (b"PX", 5, b"PX", 5), (b"EX", 5, b"x"), (b"MAXTTL", 5), (b"TTL", 5), (b"KEEPTTL",),
+                 *((word, number) for word, most in ((b"EX", LARGEST_TTL),
+                                                     (b"PX", 1000 * LARGEST_TTL))
+                   for number in (0, -1, most + 1, 2**63, b"", b"x", 1.5, b" 5"))))],
+    "PTTL": [(), (b"",), (b"x" * 201,), (b"n", b"m")],
+    "PDEL": [(), (b"",), (b"x" * 201,), (b"n", b"IFEQ"), (b"n", b"IFEQ", b""), (b"n", b"x", b"d"),
+             (b"n", b"NX", b"d"), (b"n", b"IFEQ", b"d", b"IFEQ", b"d"), (b"n", b"IFEQ", b"d", b"x"),
+             (b"n", b"EX", 5)],
     "PGETALL": [(b"x",)],
     "PMGET": [(), (b"",), (b"n", b""), (b"x" * 201,)],
     "PMSET": [(), (b"n",), (b"n", b"d", b"m"), (b"", b"d"), (b"n", b""), (b"n", b"d", b"", b"d")],
@@ -39,7 +51,8 @@ WRONG = {
 }
 # Those of them that are a wrong number of arguments, which is said before anything is looked at.
 WRONG_COUNT = {
-    "PSET": [(), (b"n",), (b"n", b"d", b"NX", b"XX")], "PGETALL": [(b"x",)], "PMGET": [()],
+    "PSET": [(), (b"n",)], "PDEL": [(), (b"n", b"IFEQ")], "PTTL": [(), (b"n", b"m")],
+    "PGETALL": [(b"x",)], "PMGET": [()],
     "PMSET": [(), (b"n",), (b"n", b"d", b"m")], "PPOP": [(), (b"n", b"m")], "TTL": [(b"x",)],
     "INFO": [(b"x",)], "ADOPT": [(), (60, b"x"), (60, b"MAXTTL"), (60, b"PAYLOADS")]}
 
@@ -91,8 +104,9 @@ def test_a_refused_call_leaves_no_trace(server, r, command):
         for arguments in WRONG[command]:
             for each in (token, free):
                 assert error_code(sg, r, command, each, *arguments) == "ERR", arguments
-        assert error_code(sg, r, command, token, *NEW_AND_ADOPT[command], sign_key=OTHER_KEY)
-        assert error_code(sg, r, command, token[:-1], *NEW_AND_ADOPT[command])
+        right = {**NEW_AND_ADOPT, "PDEL": (b"n",)}[command]
+        assert error_code(sg, r, command, token, *right, sign_key=OTHER_KEY)
+        assert error_code(sg, r, command, token[:-1], *right)
         assert stream.commands() == []
     assert server.sessions() == before
 

@@ -17,6 +17,8 @@ def forged(token, successor):
     yield "SGREPLAY.START", token, 0, 60, 1, later, b"n", b"d"
     yield "SGREPLAY.PSET", token, b"n", b"d", b"m", b"d"
     yield "SGREPLAY.PDEL", token, b"n"
+    yield "SGREPLAY.PSETEX", token, later, b"n", b"d"
+    yield "SGREPLAY.SWEPT", token, later, 5, b"SGREPLAY.PDEL", token, b"n"
     yield "SGREPLAY.EXPIRE", token, later, 60
     yield "SGREPLAY.ROTATE", token, successor, later, 0, 60, later
     yield "SGREPLAY.ROTATE", token, successor, 0, 0, 0, 0, token
@@ -28,6 +30,7 @@ def forged(token, successor):
     yield "SGREPLAY.OROTATE", token, successor, b"owner", later, 0, 60, 0, later, token
     yield "SGREPLAY.OEND", b"owner", 0, token, 1, successor, token
     yield "SGREPLAY.OWNER", token, successor
+    yield "SGREPLAY.LOAD", token, b"\1\0\x3c\2\1\1nd", b"\1\1md"
     yield "SGREPLAY.ALIAS", token, successor
     yield "SESSIONGATE.PROBE", token
 

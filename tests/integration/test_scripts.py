@@ -130,7 +130,7 @@ def test_bench_lists_its_experiments_without_installing_or_building(bare_tree):
     status, printed = said(bare_tree / "bench" / "run", "--list")
     assert status == 0 and re.match(r"core +\w", printed) and "was run" not in printed
     names = [line.split()[0] for line in printed.splitlines()]
-    assert {"core", "memory", "owners", "cluster"} < set(names) and len(set(names)) == len(names)
+    assert {"core", "request", "owners", "cluster", "migration"} < set(names) and len(set(names)) == len(names)
     assert said(bare_tree / "bench" / "run", "--only", names[-1]) == (1, "bootstrap.sh was run\n")
 
 

@@ -18,7 +18,7 @@ def sign_key():
 ON_A_TOKEN = {
     "PSET": (b"n", b"d"), "PMSET": (b"n", b"d"), "PGET": (b"n",), "PMGET": (b"n",), "PGETALL": (),
     "TTL": (), "INFO": (), "TOUCH": (), "EXPIRE": (60,), "PDEL": (b"n",), "PPOP": (b"n",),
-    "ROTATE": (), "ADOPT": (60,), "END": ()}
+    "PTTL": (b"n",), "ROTATE": (), "ADOPT": (60,), "END": ()}
 
 
 def every_call(sign_key, other_key, token, ended):
@@ -41,6 +41,10 @@ def every_call(sign_key, other_key, token, ended):
         if command not in ("END", "ROTATE"):
             yield (command, sign_key, token, *rest)
     yield ("PDEL", sign_key, token, b"absent")
+    yield ("PDEL", sign_key, token, b"n", b"IFEQ", b"other data")
+    yield ("PSET", sign_key, token, b"n", b"d", b"IFEQ", b"other data", b"PX", 1)
+    yield ("PSET", sign_key, token, b"short", b"d", b"NX", b"PX", 1)
+    yield ("PSET", sign_key, token, b"n", b"d", b"EX", b"x")
     yield ("PGET", sign_key, token, b"absent")
     yield ("PSET", sign_key, token, b"n" * 201, b"d")
     yield ("PSET", sign_key, token, b"n", b"d" * 100_000)

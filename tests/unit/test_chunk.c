@@ -47,7 +47,7 @@ static void any_number_of_payloads_packs_and_unpacks(void **state) {
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct session *session = session_create();
         for (uint32_t n = 0; n < sizes[i]; n++)
-            session_put(session, &n, sizeof n, "nul\0byte", 1 + n % 8);
+            put_bytes(session, &n, sizeof n, "nul\0byte", 1 + n % 8);
         assert_packs_and_unpacks(session);
         session_free(session);
     }
@@ -60,7 +60,7 @@ static void payloads_larger_than_a_chunk_pack_and_unpack(void **state) {
     for (size_t i = 0; i < 64000000; i++) data[i] = (uint8_t)(i >> 8);
     struct session *session = session_create();
     for (size_t i = 0; i < sizeof lens / sizeof *lens; i++)
-        session_put(session, &i, sizeof i, data, lens[i]);
+        put_bytes(session, &i, sizeof i, data, lens[i]);
     assert_packs_and_unpacks(session);
     session_free(session);
     test_free(data);
@@ -77,7 +77,7 @@ static void a_chunk_is_name_len_data_len_name_data_of_each_payload(void **state)
     memset(chunk + HEAD, 'd', DATA_LEN);
     struct session *session = session_create();
     put_text(session, "ab", "xyz");
-    session_put(session, "c", 1, chunk + HEAD, DATA_LEN);
+    put_bytes(session, "c", 1, chunk + HEAD, DATA_LEN);
     assert_packs_to(chunk_pack, session, chunk, sizeof chunk);
     session_free(session);
 }
@@ -191,7 +191,7 @@ static void an_owner_with_the_longest_label_and_many_payloads_packs_and_unpacks(
     char label[SESSION_OWNER_MAX];
     for (size_t i = 0; i < sizeof label; i++) label[i] = (char)i;
     struct session *session = session_own(session_create(), label, sizeof label);
-    for (uint32_t n = 0; n < 20000; n++) session_put(session, &n, sizeof n, "data", 4);
+    for (uint32_t n = 0; n < 20000; n++) put_bytes(session, &n, sizeof n, "data", 4);
     struct session_cursor cursor = {0};
     uint8_t *buffer = NULL;
     size_t capacity = 0, len = chunk_pack_first(session, &cursor, &buffer, &capacity);
@@ -245,8 +245,8 @@ static void a_number_of_more_bytes_than_it_needs_is_refused(void **state) {
 static bool are_one_chunk(size_t payload_len, size_t number_len) {
     uint8_t *data = test_calloc(1, payload_len);
     struct session *session = session_create(), *copy = session_create();
-    session_put(session, "a", 1, data, payload_len - number_len - 2);
-    session_put(session, "b", 1, data, payload_len - number_len - 2);
+    put_bytes(session, "a", 1, data, payload_len - number_len - 2);
+    put_bytes(session, "b", 1, data, payload_len - number_len - 2);
     size_t chunks = pack_into(copy, session);
     assert_same_payloads(session, copy);
     assert_in_range(chunks, 1, 2);
@@ -270,7 +270,7 @@ static void every_chunk_but_the_last_is_full_and_none_is_fuller(void **state) {
     enum { PAYLOAD_MAX = 2 + 4 + 99 };
     static const uint8_t data[99];
     struct session *session = session_create();
-    for (uint32_t n = 0; n < 20000; n++) session_put(session, &n, sizeof n, data, 1 + n % 99);
+    for (uint32_t n = 0; n < 20000; n++) put_bytes(session, &n, sizeof n, data, 1 + n % 99);
     size_t left = session_payloads(session) * (size_t)2 + session_payload_bytes(session);
     struct session_cursor cursor = {0};
     uint8_t *buffer = NULL;
@@ -433,7 +433,7 @@ static void a_name_twice_is_refused_in_one_chunk_and_in_two(void **state) {
 static void a_name_twice_is_refused_in_a_table_too(void **state) {
     (void)state;
     struct session *session = session_create();
-    for (uint32_t n = 0; n < 1000; n++) session_put(session, &n, sizeof n, "data", 4);
+    for (uint32_t n = 0; n < 1000; n++) put_bytes(session, &n, sizeof n, "data", 4);
     struct session *copy = session_create();
     pack_into(copy, session);
     for (uint32_t n = 0; n < 1000; n++) {

@@ -64,11 +64,11 @@ static void names_and_data_are_bytes_nul_and_all(void **state) {
     struct session *session = session_create();
     uint8_t bytes[256];
     for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)i;
-    assert_true(session_put(session, bytes, sizeof bytes, bytes, sizeof bytes));
-    assert_true(session_put(session, "", 1, "\0\0", 2));
-    assert_true(session_put(session, "\0", 2, "", 1));
-    assert_true(session_put(session, "\0a", 2, "x\0y", 3));
-    assert_true(session_put(session, "\0b", 2, "x\0z", 3));
+    assert_true(put_bytes(session, bytes, sizeof bytes, bytes, sizeof bytes));
+    assert_true(put_bytes(session, "", 1, "\0\0", 2));
+    assert_true(put_bytes(session, "\0", 2, "", 1));
+    assert_true(put_bytes(session, "\0a", 2, "x\0y", 3));
+    assert_true(put_bytes(session, "\0b", 2, "x\0z", 3));
     assert_payload(session, bytes, sizeof bytes, bytes, sizeof bytes);
     assert_payload(session, "", 1, "\0\0", 2);
     assert_payload(session, "\0", 2, "", 1);
@@ -98,7 +98,7 @@ static void name_and_data_are_read_to_their_ends_only(void **state) {
     struct session *session = session_create();
     for (size_t len = 1; len <= sizeof bytes; len++) {
         const void *name = fence_before_end(names, bytes, len);
-        assert_true(session_put(session, name, len, fence_before_end(data, bytes, len), len));
+        assert_true(put_bytes(session, name, len, fence_before_end(data, bytes, len), len));
         assert_payload(session, name, len, bytes, len);
     }
     for (size_t len = 1; len <= sizeof bytes; len++)
@@ -115,8 +115,8 @@ static void the_longest_name_and_large_data_are_kept_whole(void **state) {
     for (size_t i = 0; i < SESSION_NAME_MAX; i++) name[i] = (uint8_t)(i % 251);
     for (size_t i = 0; i < DATA_LEN; i++) data[i] = (uint8_t)(i % 253);
     struct session *session = session_create();
-    assert_true(session_put(session, name, SESSION_NAME_MAX, "small", 5));
-    assert_false(session_put(session, name, SESSION_NAME_MAX, data, DATA_LEN));
+    assert_true(put_bytes(session, name, SESSION_NAME_MAX, "small", 5));
+    assert_false(put_bytes(session, name, SESSION_NAME_MAX, data, DATA_LEN));
     assert_payload(session, name, SESSION_NAME_MAX, data, DATA_LEN);
     assert_int_equal(session_memory(session), counted.bytes);
     session_free(session);
@@ -129,13 +129,13 @@ static void sixteen_small_payloads_are_one_block_and_seventeen_a_table(void **st
     struct session *session = session_create();
     size_t blocks = counted.blocks;
     for (const char *name = "abcdefghijklmnop"; *name; name++) {
-        session_put(session, name, 1, "data", 4);
+        put_bytes(session, name, 1, "data", 4);
         assert_int_equal(counted.blocks, blocks + 1);
     }
     assert_int_equal(session_buckets(session), 0);
-    session_put(session, "q", 1, "data", 4);
+    put_bytes(session, "q", 1, "data", 4);
     assert_int_equal(session_buckets(session), 17);
-    assert_int_equal(counted.blocks, blocks + 1 + 17);
+    assert_int_equal(counted.blocks, blocks + 2 + 17);
     session_free(session);
 }
 
@@ -145,12 +145,12 @@ static void payloads_leave_their_block_when_they_no_longer_fit(void **state) {
     static const uint8_t data[4097];
     for (size_t second = 87; second <= 88; second++) {
         struct session *session = session_create();
-        assert_true(session_put(session, "a", 1, data, 4001));
-        assert_true(session_put(session, "bc", 2, data, second));
+        assert_true(put_bytes(session, "a", 1, data, 4001));
+        assert_true(put_bytes(session, "bc", 2, data, second));
         assert_int_equal(session_buckets(session) > 0, second > 87);
         assert_payload(session, "a", 1, data, 4001);
         assert_payload(session, "bc", 2, data, second);
-        assert_false(session_put(session, "bc", 2, data, 89));
+        assert_false(put_bytes(session, "bc", 2, data, 89));
         assert_int_equal(session_buckets(session), 2);
         assert_payload(session, "bc", 2, data, 89);
         assert_whole(session);
@@ -158,7 +158,7 @@ static void payloads_leave_their_block_when_they_no_longer_fit(void **state) {
         session_free(session);
 
         session = session_create();
-        assert_true(session_put(session, "large", 5, data, 4001 + second));
+        assert_true(put_bytes(session, "large", 5, data, 4001 + second));
         assert_int_equal(session_buckets(session) > 0, second > 87);
         assert_payload(session, "large", 5, data, 4001 + second);
         session_free(session);
@@ -169,7 +169,7 @@ static void the_table_is_given_back_when_the_last_payload_goes(void **state) {
     (void)state;
     struct session *session = session_create();
     size_t empty = counted.bytes;
-    for (uint32_t n = 0; n < 5000; n++) session_put(session, &n, sizeof n, "data", 4);
+    for (uint32_t n = 0; n < 5000; n++) put_bytes(session, &n, sizeof n, "data", 4);
     for (uint32_t n = 0; n < 5000; n++) assert_true(session_delete(session, &n, sizeof n));
     assert_int_equal(counted.bytes, empty);
     assert_int_equal(session_memory(session), empty);
@@ -227,13 +227,23 @@ static void no_change_of_a_table_moves_more_than_two_buckets(void **state) {
     for (uint32_t step = 0; step < 39979; step++) {
         uint32_t n = step < 19980 ? 20 + step : step - 19980;
         if (step < 19980)
-            session_put(session, &n, sizeof n, "data", 4);
+            put_bytes(session, &n, sizeof n, "data", 4);
         else
             session_delete(session, &n, sizeof n);
         assert_in_range(session_buckets(session) + 2, buckets, buckets + 4);
         buckets = session_buckets(session);
     }
     assert_int_equal(session_payloads(session), 1);
+    session_free(session);
+}
+
+/* What a doubled array of a million pointers would take is 8 MB; a segment is 8 KiB. */
+static void no_change_of_a_large_table_copies_more_than_a_segment_at_once(void **state) {
+    (void)state;
+    counted.copied = 0;
+    struct session *session = session_of_lives(300000);
+    for (uint32_t n = 0; n < 300000; n++) session_delete(session, &n, sizeof n);
+    assert_in_range(counted.copied, 1, POINTERS_SEGMENT * sizeof(void *));
     session_free(session);
 }
 
@@ -308,9 +318,16 @@ static struct session *move_whole(struct session *session, struct moves *moves) 
     return session;
 }
 
+/* How many blocks a session of numbers has besides one for each payload of its table: a table is
+ * itself, its chains, and further segments of them in a directory. */
+static size_t blocks_of(uint32_t payloads) {
+    if (payloads <= 16) return 1U + (payloads > 0);
+    return 3U + (payloads > 1024 ? 1 + (payloads - 1) / 1024 : 0);
+}
+
 static void a_session_can_be_moved_block_by_block(void **state) {
     (void)state;
-    static const uint32_t sizes[] = {0, 1, 16, 17, 1000};
+    static const uint32_t sizes[] = {0, 1, 16, 17, 1000, 5000};
     for (enum policy policy = MOVE_ALL; policy <= MOVE_HALF; policy++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             struct session *session = session_of_numbers(sizes[i]);
@@ -318,17 +335,141 @@ static void a_session_can_be_moved_block_by_block(void **state) {
             size_t blocks = counted.blocks, bytes = counted.bytes;
             struct moves moves = {policy, 0};
             session = move_whole(session, &moves);
-            assert_int_equal(moves.asked, 1U + (sizes[i] > 0) + (sizes[i] > 16 ? sizes[i] : 0));
+            assert_int_equal(moves.asked, blocks_of(sizes[i]) + (sizes[i] > 16 ? sizes[i] : 0));
             assert_int_equal(counted.blocks, blocks);
             assert_int_equal(counted.bytes, bytes);
             assert_same_payloads(session, copy);
 
-            for (uint32_t n = 0; n < 2000; n++) session_put(session, &n, sizeof n, "again", 5);
+            for (uint32_t n = 0; n < 2000; n++) put_bytes(session, &n, sizeof n, "again", 5);
             for (uint32_t n = 0; n < 2000; n++) assert_payload(session, &n, sizeof n, "again", 5);
             assert_whole(session);
             session_free(session);
             session_free(copy);
         }
+}
+
+static void what_ends_is_found_wherever_it_was_moved(void **state) {
+    (void)state;
+    static const uint32_t sizes[] = {1, 16, 17, 1000, 5000};
+    for (enum policy policy = MOVE_ALL; policy <= MOVE_HALF; policy++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            struct session *session = session_of_lives(sizes[i]);
+            struct session *copy = session_copy(session);
+            size_t blocks = counted.blocks, bytes = counted.bytes;
+            struct moves moves = {policy, 0};
+            session = move_whole(session, &moves);
+            assert_int_equal(counted.blocks, blocks);
+            assert_int_equal(counted.bytes, bytes);
+            assert_same_payloads(session, copy);
+            for (int64_t now = 0; now <= 50; now++) {
+                assert_int_equal(session_sweep(session, now, UINT32_MAX),
+                                 session_sweep(copy, now, UINT32_MAX));
+                assert_same_payloads(session, copy);
+            }
+            assert_false(session_has_lives(session));
+            session_free(session);
+            session_free(copy);
+        }
+}
+
+/*
+ * Payloads with a life of their own.
+ */
+
+static bool put_mortal(struct session *session, const char *name, int64_t ends_at) {
+    return session_put(session, &(struct payload){(const uint8_t *)name, (const uint8_t *)"data",
+                                                  strlen(name), 4, ends_at});
+}
+
+static void a_payload_is_over_from_its_end_on_and_stays_until_it_is_swept(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    assert_true(put_mortal(session, "ends", 1000));
+    assert_true(put_text(session, "stays", "data"));
+    struct payload payload;
+    assert_true(session_get(session, "ends", 4, &payload));
+    assert_int_equal(payload.ends_at, 1000);
+    assert_false(payload_is_over(&payload, 999));
+    assert_true(payload_is_over(&payload, 1000));
+    assert_int_equal(session_over(session, 999, 9).payloads, 0);
+    assert_int_equal(session_over(session, 1000, 9).payloads, 1);
+    assert_int_equal(session_over(session, 1000, 9).bytes, 8);
+    assert_int_equal(session_over(session, 1000, 0).payloads, 0);
+    assert_int_equal(session_payloads(session), 2);
+    assert_int_equal(session_sweep(session, 999, 9), 0);
+    assert_int_equal(session_sweep(session, 1000, 0), 0);
+    assert_int_equal(session_sweep(session, 1000, 9), 1);
+    assert_false(has(session, "ends", 4));
+    assert_text(session, "stays", "data");
+    session_free(session);
+}
+
+static void setting_a_payload_again_gives_it_another_life_or_none(void **state) {
+    (void)state;
+    for (uint32_t others = 0; others <= 20; others += 20) {
+        struct session *session = session_of_numbers(others);
+        static const int64_t lives[] = {1000, 2000, 0, 0, 500, PAYLOAD_ENDS_AT_MAX, 1, 0};
+        for (size_t i = 0; i < sizeof lives / sizeof *lives; i++) {
+            assert_int_equal(put_mortal(session, "name", lives[i]), i == 0);
+            struct payload payload;
+            assert_true(session_get(session, "name", 4, &payload));
+            assert_int_equal(payload.ends_at, lives[i]);
+            assert_int_equal(session_has_lives(session), lives[i] != 0);
+            assert_whole(session);
+            assert_int_equal(session_memory(session), counted.bytes);
+        }
+        session_free(session);
+    }
+}
+
+static void what_ends_first_is_swept_first_and_by_name_where_it_ends_at_once(void **state) {
+    (void)state;
+    for (uint32_t others = 0; others <= 20; others += 20) {
+        struct session *session = session_of_numbers(others);
+        static const char *const in_order[] = {"z", "a", "aa", "ab", "b", "\xff", "later"};
+        static const size_t arrival[] = {6, 5, 2, 0, 4, 1, 3};
+        for (size_t i = 0; i < 7; i++)
+            put_mortal(session, in_order[arrival[i]],
+                       arrival[i] == 0   ? 10
+                       : arrival[i] == 6 ? 30
+                                         : 20);
+        for (size_t i = 0; i < 7; i++) {
+            assert_true(has(session, in_order[i], strlen(in_order[i])));
+            assert_int_equal(session_sweep(session, 30, 1), 1);
+            assert_false(has(session, in_order[i], strlen(in_order[i])));
+        }
+        assert_int_equal(session_sweep(session, 30, 1), 0);
+        session_free(session);
+    }
+}
+
+static void a_life_takes_seven_bytes_and_none_takes_none(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    put_mortal(session, "name", 0);
+    size_t without = session_memory(session);
+    assert_int_equal(without, 48 + 2 + 4 + 4);
+    put_mortal(session, "name", 1);
+    assert_int_equal(session_memory(session), without + 7);
+    session_free(session);
+}
+
+static void a_session_of_which_half_is_over_is_swept_piece_by_piece(void **state) {
+    (void)state;
+    enum { PAYLOADS = 100000, PIECE = 2048 };
+    struct session *session = session_of_lives(PAYLOADS);
+    uint32_t over = session_over(session, 25, UINT32_MAX).payloads, left = over;
+    assert_in_range(over, PAYLOADS / 4, PAYLOADS / 2);
+    while (left > 0) {
+        uint32_t swept = session_sweep(session, 25, PIECE);
+        assert_int_equal(swept, left < PIECE ? left : PIECE);
+        left -= swept;
+        assert_int_equal(session_over(session, 25, UINT32_MAX).payloads, left);
+    }
+    assert_int_equal(session_payloads(session), PAYLOADS - over);
+    assert_whole(session);
+    assert_int_equal(session_memory(session), counted.bytes);
+    session_free(session);
 }
 
 static const struct session_times some_times = {1700000000123, 1800000000456, 3600};
@@ -364,14 +505,15 @@ static void moving_keeps_times_and_what_the_session_was_verified_for(void **stat
 }
 
 /*
- * The model: of each numbered name, how long its data is (0: no such payload) and what it is made
- * from. The session must agree with it after every operation.
+ * The model: of each numbered name, how long its data is (0: no such payload), what it is made from
+ * and when it ends. The session must agree with it after every operation.
  */
 enum { NAMES = 20000, OPERATIONS = 1500000, DATA_MAX = 3000 };
 
 static struct {
     uint32_t data_len;
     uint64_t data_seed;
+    int64_t ends_at;
 } model[NAMES];
 
 static struct {
@@ -408,21 +550,59 @@ static void check_get(const struct session *session, uint32_t number) {
     static struct bytes name, data;
     make_name(&name, number);
     make_data(&data, number);
-    if (data.len > 0)
-        assert_payload(session, name.at, name.len, data.at, data.len);
-    else
+    if (data.len == 0) {
         assert_false(has(session, name.at, name.len));
+        return;
+    }
+    struct payload payload;
+    assert_payload(session, name.at, name.len, data.at, data.len);
+    assert_true(session_get(session, name.at, name.len, &payload));
+    assert_int_equal(payload.ends_at, model[number].ends_at);
+}
+
+/* Takes a payload out of the model; false when there is none. */
+static bool forget(uint32_t number) {
+    static struct bytes name;
+    make_name(&name, number);
+    if (model[number].data_len == 0) return false;
+    model_sum.payloads--;
+    model_sum.bytes -= name.len + model[number].data_len;
+    model[number].data_len = 0;
+    return true;
 }
 
 static void check_delete(struct session *session, uint32_t number) {
     static struct bytes name;
     make_name(&name, number);
-    bool is_there = model[number].data_len > 0;
-    assert_int_equal(session_delete(session, name.at, name.len), is_there);
-    if (!is_there) return;
-    model_sum.payloads--;
-    model_sum.bytes -= name.len + model[number].data_len;
-    model[number].data_len = 0;
+    assert_int_equal(session_delete(session, name.at, name.len), forget(number));
+}
+
+/* Whether the payload of that number goes before the other one's, or there is no other. */
+static bool goes_before(uint32_t number, uint32_t other) {
+    if (other == NAMES || model[number].ends_at != model[other].ends_at)
+        return other == NAMES || model[number].ends_at < model[other].ends_at;
+    static struct bytes a, b;
+    make_name(&a, number);
+    make_name(&b, other);
+    int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
+    return order ? order < 0 : a.len < b.len;
+}
+
+/* Sweeps a few payloads away; the model finds the same ones by looking at all. */
+static void check_sweep(struct session *session, uint32_t names, struct random *random) {
+    int64_t now = 1 + random_below(random, 100);
+    uint32_t at_most = random_below(random, 5), swept = 0;
+    for (; swept < at_most; swept++) {
+        uint32_t first = NAMES;
+        for (uint32_t number = 0; number < names; number++) {
+            if (model[number].data_len == 0 || !model[number].ends_at) continue;
+            if (model[number].ends_at <= now && goes_before(number, first)) first = number;
+        }
+        if (first == NAMES) break;
+        forget(first);
+    }
+    assert_int_equal(session_over(session, now, at_most).payloads, swept);
+    assert_int_equal(session_sweep(session, now, at_most), swept);
 }
 
 static void check_put(struct session *session, uint32_t number, struct random *random) {
@@ -433,8 +613,10 @@ static void check_put(struct session *session, uint32_t number, struct random *r
     if (is_new || random_below(random, 4) > 0)
         model[number].data_len = 1 + random_below(random, random_below(random, 50) ? 30 : DATA_MAX);
     model[number].data_seed = random_next(random);
+    model[number].ends_at = random_below(random, 2) ? 1 + random_below(random, 100) : 0;
     make_data(&data, number);
-    assert_int_equal(session_put(session, name.at, name.len, data.at, data.len), is_new);
+    struct payload payload = {name.at, data.at, name.len, data.len, model[number].ends_at};
+    assert_int_equal(session_put(session, &payload), is_new);
     model_sum.bytes += name.len + data.len;
     if (is_new) model_sum.payloads++;
 }
@@ -492,7 +674,9 @@ static void random_operations_agree_with_a_model(void **state) {
         }
 
         uint32_t number = random_below(&random, names);
-        if (random_below(&random, 3) == 0)
+        if (names <= 300 && random_below(&random, 20) == 0)
+            check_sweep(session, names, &random);
+        else if (random_below(&random, 3) == 0)
             check_get(session, number);
         else if (random_below(&random, 100) < put_share)
             check_put(session, number, &random);
@@ -552,7 +736,7 @@ static void
 an_owner_stays_whatever_becomes_of_the_payloads_in_copies_and_where_it_moves(void **state) {
     (void)state;
     struct session *session = session_own(session_create(), "owner:42", 8);
-    for (uint32_t n = 0; n < 40; n++) session_put(session, &n, sizeof n, "numbers", 1 + n % 7);
+    for (uint32_t n = 0; n < 40; n++) put_bytes(session, &n, sizeof n, "numbers", 1 + n % 7);
     struct session *copy = session_copy(session);
     assert_same_payloads(session, copy);
     assert_true(session_is_of(copy, "owner:42", 8));
@@ -581,10 +765,17 @@ int main(void) {
         SESSION_TEST(the_table_is_given_back_when_the_last_payload_goes),
         SESSION_TEST(three_hundred_thousand_payloads_stay_right_and_in_short_chains),
         SESSION_TEST(no_change_of_a_table_moves_more_than_two_buckets),
+        SESSION_TEST(no_change_of_a_large_table_copies_more_than_a_segment_at_once),
         SESSION_TEST(a_walk_visits_every_payload_once),
         SESSION_TEST(a_copy_has_the_same_payloads_and_lives_on_its_own),
         SESSION_TEST(a_copy_does_not_know_what_its_origin_was_verified_for),
         SESSION_TEST(a_session_can_be_moved_block_by_block),
+        SESSION_TEST(what_ends_is_found_wherever_it_was_moved),
+        SESSION_TEST(a_payload_is_over_from_its_end_on_and_stays_until_it_is_swept),
+        SESSION_TEST(setting_a_payload_again_gives_it_another_life_or_none),
+        SESSION_TEST(what_ends_first_is_swept_first_and_by_name_where_it_ends_at_once),
+        SESSION_TEST(a_life_takes_seven_bytes_and_none_takes_none),
+        SESSION_TEST(a_session_of_which_half_is_over_is_swept_piece_by_piece),
         SESSION_TEST(a_new_session_knows_no_times_and_a_copy_those_of_its_origin),
         SESSION_TEST(moving_keeps_times_and_what_the_session_was_verified_for),
         SESSION_TEST(a_new_session_is_nobodys_and_takes_48_bytes),

@@ -14,6 +14,7 @@ import inspect
 import json
 import pathlib
 import subprocess
+import threading
 import time
 from collections.abc import MutableMapping
 
@@ -32,6 +33,15 @@ def wait_for(condition, seconds=20, what="the condition"):
         assert time.monotonic() < deadline, f"after {seconds} s there is still not: {what}"
         time.sleep(0.01)
     return answer
+
+
+def at_once(function, count):
+    """Calls the function in so many threads, and waits until all are done."""
+    threads = [threading.Thread(target=function) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 class Driver:
@@ -135,9 +145,23 @@ class Blocking:
             return self.run(self.loop.run_until_complete(value))
         if isinstance(value, sessiongate.asyncio.Session):
             return BlockingSession(value, self)
+        if isinstance(value, contextlib.AsyncContextDecorator):
+            return self.enter(value)
         if inspect.ismethod(value):
             return lambda *args, **kwargs: self.run(value(*args, **kwargs))
         return value
+
+    @contextlib.contextmanager
+    def enter(self, context):
+        """An `async with` as a `with`."""
+        entered = self.run(context.__aenter__())
+        try:
+            yield entered
+        except BaseException as error:
+            if not self.run(context.__aexit__(type(error), error, error.__traceback__)):
+                raise
+        else:
+            self.run(context.__aexit__(None, None, None))
 
 
 class BlockingSession(MutableMapping):

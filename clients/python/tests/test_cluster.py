@@ -6,7 +6,7 @@ import time
 import pytest
 from support import KEY, Gates, wait_for
 
-from sessiongate import ClusterDown, Gate, NoSession, TryAgain, commands, connection
+from sessiongate import ClusterDown, Gate, LockTimeout, NoSession, TryAgain, commands, connection
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +69,13 @@ def test_every_method_finds_the_node_of_its_token(gate, cluster):
         cluster.admin(node).config_resetstat()
     for n in range(60):
         token = gate.start(payloads={"n": b"%d" % n, "m": b"d"})
-        gate.pset(token, "o", b"d", nx=True)
+        gate.pset(token, "o", b"d", nx=True, ex=50)
+        assert gate.pttl(token, "o") <= 50_000
         gate.pmset(token, {"p": b"d"})
         assert gate.pget(token, "n") == b"%d" % n
         assert gate.pmget(token, ["n", "x"]) == [b"%d" % n, None]
         assert len(gate.pgetall(token)) == 4
-        gate.pdel(token, "o")
+        assert gate.pdel(token, "o", if_equal=b"d")
         assert gate.ppop(token, "p") == b"d"
         gate.expire(token, 100)
         assert gate.ttl(token) == gate.touch(token, min_age=5) == 100
@@ -86,7 +87,8 @@ def test_every_method_finds_the_node_of_its_token(gate, cluster):
         assert session["n"] == n
         session["n"] = "new"
         del session["m"]
-        session.save()
+        with session.lock("cart", 5):
+            session["locked"] = True
         gate.end(token)
         gate.end(adopted)
     assert sizes(cluster) == [0, 0, 0]
@@ -139,6 +141,23 @@ def test_a_session_that_has_moved_out_of_a_slot_that_moves_is_found(gate, cluste
     assert gate.pget(session.token, "a") == b"2"
     cluster(f"settle {slot} {target}")
     assert dict(gate.session(session.token)) == {"a": 2, "c": 3}
+
+
+def test_a_lock_goes_along_with_a_session_that_moves(gate, cluster, pipelines):
+    session = gate.session()
+    session["a"] = 1
+    session.save()
+    slot, source, target = moving(cluster, session.token)
+    with session.lock("cart", 60):
+        cluster(f"importing {slot} {source} {target}")
+        cluster(f"movekey {session.token} {source} {target}")
+        with pytest.raises(LockTimeout), gate.session(session.token).lock("cart", 60, wait=0):
+            pytest.fail("two have the lock")
+        session["a"] = 2
+    with session.lock("cart", 60, wait=0):
+        cluster(f"settle {slot} {target}")
+        session["a"] += 1
+    assert gate.pgetall(session.token) == {b"a": b"3"}
 
 
 def test_what_is_answered_tryagain_is_sent_again_until_the_slot_has_moved(gates, cluster):

@@ -4,7 +4,7 @@ import inspect
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from support import KEY, OLD_KEY
+from support import KEY, OLD_KEY, wait_for
 
 from sessiongate import (
     BadArgument,
@@ -40,7 +40,7 @@ def test_a_session_from_its_start_to_its_end(gate):
     assert gate.pmget(token, ["user", "cart", b"lang"]) == [b"Grace", None, b"en"]
     everything = {b"user": b"Grace", b"\xff": b"\x00\x01", b"lang": b"en", "ä".encode(): b"\xc3"}
     assert gate.pgetall(token) == everything
-    assert gate.pdel(token, "lang") is None
+    assert gate.pdel(token, "lang") is True
     assert gate.ppop(token, "ä") == b"\xc3"
     assert gate.ttl(token) == 1800
     assert gate.expire(token, 100) is None
@@ -59,7 +59,57 @@ def test_pset_says_whether_its_condition_held(gate, token):
     assert gate.pset(token, "m", b"x", xx=True) is False
     assert gate.pset(token, "m", b"x", nx=True) is True
     assert gate.pset(token, "n", b"y", xx=True) is True
-    assert gate.pgetall(token) == {b"n": b"y", b"m": b"x"}
+    assert gate.pset(token, "n", b"z", if_equal=b"x") is False
+    assert gate.pset(token, "absent", b"z", if_equal=b"x") is False
+    assert gate.pset(token, "n", b"z", if_equal=b"y") is True
+    assert gate.pgetall(token) == {b"n": b"z", b"m": b"x"}
+
+
+def test_conditions_compare_bytes(gate, token):
+    every = bytes(range(256))
+    gate.pset(token, "n", every)
+    for other in (every[:-1], every + b"\0", every[::-1], b"\0", every.replace(b"\xff", b"\xfe")):
+        assert gate.pset(token, "n", b"x", if_equal=other) is False
+        assert gate.pdel(token, "n", if_equal=other) is False
+    assert gate.pset(token, "n", every * 2, if_equal=every) is True
+    assert gate.pdel(token, "n", if_equal=every * 2) is True
+    assert gate.pdel(token, "n", if_equal=every * 2) is False
+    with pytest.raises(NoPayload):
+        gate.pget(token, "n")
+
+
+def test_a_payload_may_live_shorter_than_its_session(gate, token):
+    assert gate.pttl(token, "n") == -1
+    assert gate.pset(token, "n", b"x", ex=100) is True
+    assert 90_000 < gate.pttl(token, "n") <= 100_000
+    assert gate.pset(token, "n", b"y", if_equal=b"x", px=50_000) is True
+    assert 40_000 < gate.pttl(token, "n") <= 50_000
+    assert gate.pset(token, "n", b"z") is True
+    assert gate.pttl(token, "n") == -1
+    gate.pset(token, "code", b"417", nx=True, px=30)
+    wait_for(lambda: b"code" not in gate.pgetall(token), what="the end of the payload")
+    for method in (gate.pttl, gate.pget, gate.pdel, gate.ppop):
+        with pytest.raises(NoPayload):
+            method(token, "code")
+    assert gate.pdel(token, "code", if_equal=b"417") is False
+    assert gate.pset(token, "code", b"x", xx=True) is False
+    assert gate.pset(token, "code", b"418", nx=True) is True
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"nx": True, "xx": True},
+        {"nx": True, "if_equal": b"d"},
+        {"xx": True, "if_equal": b""},
+        {"ex": 1, "px": 1000},
+        {"ex": 0, "px": 0},
+    ],
+)
+def test_options_that_exclude_each_other_cost_no_round_trip(gate, server, token, options):
+    with server.trips() as made, pytest.raises(BadArgument, match="one at most"):
+        gate.pset(token, "n", b"x", **options)
+    assert made.count == 0
 
 
 def test_info_has_units_of_python(gate):
@@ -135,6 +185,7 @@ ON_A_TOKEN = {
     "pgetall": (),
     "pdel": ("n",),
     "ppop": ("n",),
+    "pttl": ("n",),
     "ttl": (),
     "info": (),
     "expire": (5,),
@@ -173,7 +224,7 @@ def test_every_method_on_a_key_of_another_type_raises_wrong_type(gate, server, m
     assert server.admin().get(token) == b"x"
 
 
-@pytest.mark.parametrize("method", ["pget", "pdel", "ppop"])
+@pytest.mark.parametrize("method", ["pget", "pdel", "ppop", "pttl"])
 def test_a_payload_that_is_not_there_raises_no_payload(gate, token, method):
     with pytest.raises(NoPayload):
         getattr(gate, method)(token, "absent")
@@ -192,6 +243,10 @@ def test_a_payload_that_is_not_there_raises_no_payload(gate, token, method):
         lambda gate, token: gate.pset(token, "n" * 201, b"d"),
         lambda gate, token: gate.pset(token, "n", b""),
         lambda gate, token: gate.pset(token, "n", b"d", nx=True, xx=True),
+        lambda gate, token: gate.pset(token, "n", b"x", if_equal=b""),
+        lambda gate, token: gate.pdel(token, "n", if_equal=b""),
+        lambda gate, token: gate.pset(token, "n", b"x", ex=0),
+        lambda gate, token: gate.pset(token, "n", b"x", px=-1),
         lambda gate, token: gate.pmset(token, {}),
     ],
 )
@@ -212,6 +267,7 @@ def test_a_wrong_argument_raises_bad_argument_and_changes_nothing(gate, token, c
         lambda gate, token: gate.start(ttl=1.5),
         lambda gate, token: gate.expire(token, "60"),
         lambda gate, token: gate.pset(token, 3, b"d"),
+        lambda gate, token: gate.pset(token, "n", b"x", ex=1.5),
     ],
 )
 def test_an_argument_of_another_type_raises_type_error(gate, token, call):

@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.http import HttpResponse
 from django.test import Client, override_settings
 from django.utils import timezone
+from support import at_once
 
 from sessiongate import BadArgument, NoSession
 from sessiongate.django import _DEFAULTS, SessionStore, end_session, end_sessions, gate, sessions_of
@@ -776,3 +777,112 @@ def test_authenticate_is_untouched(site, user):
     assert authenticate(username="ada", password="wrong") is None
     with pytest.raises(NoSession):
         gate().ttl(gate().mint())
+
+
+# Locks
+
+
+def add(request):
+    with request.session.lock("cart", 60):
+        request.session["a"] = request.session.get("a", 0) + 1
+
+
+def test_views_that_add_under_a_lock_at_once_lose_nothing(site):
+    client = Client()
+    ask(client, write)
+    path = action(add)
+
+    def add_often():
+        other = Client()
+        other.cookies["sessionid"] = key_of(client)
+        for _ in range(20):
+            assert other.get(path).status_code == 200
+
+    at_once(add_often, 2)
+    assert gate().pgetall(key_of(client)) == {b"a": b"41"}
+
+
+def test_a_lock_stores_a_new_session_and_sets_its_cookie_and_life(site):
+    def begin(request):
+        request.session["b"] = 1
+        request.session.set_expiry(77)
+        add(request)
+
+    for view, holds in ((add, {b"a": b"1"}), (begin, {b"a": b"1", b"b": b"1", b"_session_expiry": b"77"})):
+        client = Client()
+        ask(client, view)
+        assert gate().pgetall(key_of(client)) == holds
+    assert gate().ttl(key_of(client)) == 77
+
+
+def test_a_lock_is_not_seen_and_not_deleted_by_views(site):
+    client = Client()
+    ask(client, write)
+    key = key_of(client)
+    gate().pset(key, "\0lock:cart", b"another's")
+
+    def look(request):
+        return list(request.session.keys())
+
+    def clear(request):
+        request.session.clear()
+        request.session["b"] = 1
+
+    assert ask(client, look) == ["a"]
+    ask(client, clear)
+    assert gate().pgetall(key) == {b"\0lock:cart": b"another's", b"b": b"1"}
+
+
+def test_a_session_that_is_ended_within_a_lock_is_answered_as_an_interrupted_one(site):
+    def end_meanwhile(request):
+        with request.session.lock("cart", 60):
+            request.session["a"] = 5
+            gate().end(request.session.session_key)
+
+    client = Client()
+    ask(client, write)
+    key = key_of(client)
+    assert ask(client, end_meanwhile) == 400
+    assert not SessionStore().exists(key)
+
+
+def test_a_block_within_a_lock_raises_what_it_raises(site):
+    def ask_another(request):
+        try:
+            with request.session.lock("cart", 60):
+                request.session["a"] = 5
+                gate().ttl(gate().mint())
+        except NoSession:
+            return "the block's own"
+
+    client = Client()
+    ask(client, write)
+    assert ask(client, ask_another) == "the block's own"
+    assert gate().pgetall(key_of(client)) == {b"a": b"1"}
+
+
+def test_a_logout_within_a_lock_is_one(site):
+    def end_it(request):
+        with request.session.lock("cart", 60):
+            request.session["a"] = 5
+            request.session.flush()
+
+    client = Client()
+    ask(client, write)
+    key = key_of(client)
+    assert ask(client, end_it) is None
+    assert client.cookies["sessionid"].value == ""
+    assert not SessionStore().exists(key)
+
+
+def test_a_key_that_is_cycled_within_a_lock_takes_the_lock_along_and_leaves_none(site):
+    def cycle(request):
+        with request.session.lock("cart", 60):
+            request.session.cycle_key()
+            request.session["a"] = 5
+            return request.session.session_key
+
+    client = Client()
+    ask(client, write)
+    assert ask(client, cycle) == key_of(client)
+    assert gate().pgetall(key_of(client)) == {b"a": b"5"}

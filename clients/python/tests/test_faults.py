@@ -210,6 +210,31 @@ def test_a_save_and_a_load_whose_replies_were_lost_are_carried_out(resending, lo
     assert resending.pgetall(token) == {}
 
 
+def test_a_lock_whose_reply_was_lost_is_had_by_who_asked(resending, lossy):
+    token = resending.start(payloads={"n": b"0"})
+    session = resending.session(token)
+    assert session["n"] == 0
+    lossy.lose = b"PSET"
+    with session.lock("cart", 60, wait=0):
+        assert lossy.lost == 1
+        session["n"] += 1
+        lossy.lose = b"PDEL"
+        resending.pset(token, "other", b"2")
+    assert lossy.lost == 2
+    assert resending.pgetall(token) == {b"n": b"1", b"other": b"2"}
+
+
+def test_a_condition_whose_reply_was_lost_says_false(resending, lossy):
+    """As the README says of a driver that sends again: it was set, and the second found it so."""
+    token = resending.start(payloads={"n": b"0"})
+    lossy.lose = b"PSET"
+    assert resending.pset(token, "n", b"1", if_equal=b"0") is False
+    lossy.lose = b"PDEL"
+    assert resending.pdel(token, "n", if_equal=b"1") is False
+    assert lossy.lost == 2
+    assert resending.pgetall(token) == {}
+
+
 @pytest.fixture
 def losing(driver, lossy):
     """A Gate whose driver sends nothing again."""
@@ -254,6 +279,32 @@ def test_what_a_login_could_not_end_is_ended_by_the_next_save_or_login(losing, l
         with pytest.raises(NoSession):
             losing.ttl(former)
         assert server.admin().dbsize() <= 2  # the session, and the list of its owner
+
+
+def test_a_lock_that_was_set_and_whose_reply_was_lost_is_released(losing, lossy, driver):
+    token = losing.start()
+    session = losing.session(token)
+    assert not session.is_new
+    lossy.lose = b"PSET"
+    with pytest.raises(driver.errors.ConnectionError), session.lock("cart", 60):
+        pytest.fail("it was told that the connection is lost")
+    assert lossy.lost == 1
+    assert losing.pgetall(token) == {}
+
+
+def test_a_login_that_fails_halfway_leaves_no_payload_that_lives_longer_than_it_did(losing, lossy, driver):
+    token = losing.start()
+    losing.pset(token, "code", b"417", ex=100)
+    session = losing.session(token)
+    assert session["code"] == 417
+    lossy.drop = b"SESSIONGATE.PSET"
+    with pytest.raises(driver.errors.ConnectionError):
+        session.login("o")
+    assert [losing.pgetall(each) for each in losing.olist("o")] == [{}]
+    assert session.token == token
+    assert 0 < losing.pttl(token, "code") <= 100_000
+    session.login("o")
+    assert 0 < losing.pttl(session.token, "code") <= 100_000
 
 
 def test_a_driver_that_does_not_send_again_says_that_the_reply_was_lost(losing, lossy, driver):

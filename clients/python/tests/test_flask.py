@@ -9,7 +9,7 @@ import threading
 
 import pytest
 from flask import Flask, jsonify, session
-from support import KEY
+from support import KEY, at_once
 
 from sessiongate import Gate, NoSession
 from sessiongate.flask import SessionGate
@@ -308,3 +308,66 @@ def test_an_app_made_by_a_factory(gate):
     app = Flask("factory")
     sessions.init_app(app, gate)
     assert app.session_interface is sessions
+
+
+# Locks
+
+
+def test_views_that_add_under_a_lock_at_once_lose_nothing(app, gate, ask):
+    browser = app.test_client()
+    ask(browser, write)
+    cookie = browser.get_cookie("session").value
+
+    def add():
+        with session.lock("cart", 60):
+            session["a"] += 1
+
+    def add_often():
+        other = app.test_client()
+        other.set_cookie("session", cookie)
+        for _ in range(20):
+            assert other.get("/add").status_code == 200
+
+    ask(browser, add)
+    at_once(add_often, 2)
+    assert gate.pgetall(cookie) == {b"a": b"42"}
+
+
+def test_a_lock_is_not_seen_and_not_deleted_by_views(app, gate, ask):
+    browser = app.test_client()
+    ask(browser, write)
+    token = browser.get_cookie("session").value
+    gate.pset(token, "\0lock:cart", b"another's")
+
+    def look():
+        return list(session)
+
+    def clear():
+        session.clear()
+        session["b"] = 1
+
+    def empty():
+        session.clear()
+
+    assert ask(browser, look) == ["a"]
+    ask(browser, clear)
+    assert gate.pgetall(token) == {b"\0lock:cart": b"another's", b"b": b"1"}
+    ask(browser, empty)
+    with pytest.raises(NoSession):
+        gate.ttl(token)
+
+
+def test_a_view_that_raises_within_a_lock_stores_nothing_of_it(app, gate, ask):
+    browser = app.test_client()
+    ask(browser, write)
+
+    def fail():
+        try:
+            with session.lock("cart", 60):
+                session["a"] = 100
+                raise LookupError
+        except LookupError:
+            session["failed"] = True
+
+    ask(browser, fail)
+    assert gate.pgetall(browser.get_cookie("session").value) == {b"a": b"1", b"failed": b"true"}

@@ -13,6 +13,7 @@ from sessiongate import (
     BadArgument,
     BadPayload,
     BusyToken,
+    LockTimeout,
     NoPayload,
     NoSession,
     NotLoaded,
@@ -73,6 +74,11 @@ def everything_is_logged(caplog):
     caplog.set_level(logging.DEBUG)
 
 
+def hold_lock(session, wait=0):
+    with session.lock("cart", 5, wait=wait):
+        session["n"] = 1
+
+
 def each_call(token):
     """Calls of each kind: by one command, by a batch, by each way that arguments are made."""
     return {
@@ -80,6 +86,10 @@ def each_call(token):
         "a batch": lambda gate: gate.session(token).get("a"),
         "several payloads": lambda gate: gate.pmset(token, {"n": PAYLOAD, "m": PAYLOAD}),
         "a start": lambda gate: gate.start(payloads={"n": PAYLOAD}),
+        "a condition": lambda gate: gate.pset(token, "n", PAYLOAD, if_equal=PAYLOAD * 2, ex=9),
+        "a deletion": lambda gate: gate.pdel(token, "n", if_equal=PAYLOAD),
+        "a payload's life": lambda gate: gate.pttl(token, "n"),
+        "a lock": lambda gate: hold_lock(gate.session(token)),
         "a rotation": lambda gate: gate.rotate(token),
         "an owner": lambda gate: gate.oend("o", keep=token),
     }.values()
@@ -164,10 +174,17 @@ def test_our_own_errors(gates, server, caplog):
     token = gates([SECRET]).start(payloads={"n": PAYLOAD})
     other = gate.mint()
     server.admin().set(other, "x")
+    locked = gates([SECRET]).start(payloads={"\0lock:cart": b"another's"})
     for kind, call in (
         (NoPayload, lambda: gate.pget(token, "m")),
         (BusyToken, lambda: gate.adopt(token)),
         (BadArgument, lambda: gate.pset(token, "n" * 300, PAYLOAD)),
+        (BadArgument, lambda: gate.pset(token, "n", PAYLOAD, nx=True, if_equal=PAYLOAD)),
+        (BadArgument, lambda: gate.pset(token, "n", PAYLOAD, px=0)),
+        (BadArgument, lambda: gate.pdel(token, "n", if_equal=b"")),
+        (NoPayload, lambda: gate.pttl(token, "m")),
+        (LockTimeout, lambda: hold_lock(gate.session(locked))),
+        (TypeError, lambda: gate.pset(token, "n", PAYLOAD, ex="x")),
         (WrongType, lambda: gate.pget(other, "n")),
         (BadPayload, lambda: gate.session(token)["n"]),
         (NoSession, lambda: gate.rotate(gates([SECRET]).mint())),
@@ -205,6 +222,35 @@ def test_a_cancelled_call(make_servers, driver, caplog):
                 await task
             assert_hidden(raised.value, token, caplog)
         servers("resume 0")
+        await client.aclose()
+
+    asyncio.run(cancel())
+
+
+def test_a_lock_that_is_cancelled(make_servers, driver, caplog):
+    servers = make_servers()
+
+    async def cancel():
+        client = driver.AsyncSingle(port=servers.port)
+        gate = sessiongate.asyncio.Gate(client, [SECRET])
+        token = await gate.start()
+        session = await gate.session(token)
+
+        async def hold():
+            async with session.lock("cart", 60):
+                pass
+
+        servers("pause 0")
+        task = asyncio.ensure_future(hold())
+        for _ in range(2):  # as it asks for the lock, and as it releases it
+            await asyncio.sleep(0.05)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError) as raised:
+            await task
+        assert_hidden(raised.value, token, caplog)
+        servers("resume 0")
+        await asyncio.gather(*sessiongate.asyncio._releases)
+        assert await gate.pgetall(token) == {}
         await client.aclose()
 
     asyncio.run(cancel())

@@ -3,6 +3,7 @@
 Among them what users of starsessions rely on: a session that is regenerated, cleared, refreshed.
 """
 
+import asyncio
 import logging
 
 import httpx
@@ -327,3 +328,49 @@ def test_a_websocket_reads_the_session_and_changes_it(site):
     site.run(SessionGateMiddleware(socket, site.gate)(scope, receive, send))
     assert site.run(site.gate.pget(token, "b")) == b"2"
     assert sent[0]["type"] == "websocket.accept"
+
+
+# Locks
+
+
+def test_requests_that_add_under_a_lock_at_once_lose_nothing(make_site, gates):
+    site = make_site()
+    browser = site.browser()
+
+    async def add(request):
+        async with request.session.lock("cart", 60):
+            request.session["a"] = request.session.get("a", 0) + 1
+
+    async def add_often():
+        for _ in range(20):
+            assert (await browser.get("/add")).status_code == 200
+
+    async def add_both():
+        await asyncio.gather(add_often(), add_often())
+
+    site.ask(browser, add)
+    site.run(add_both())
+    token = browser.cookies["session"]
+    assert gates.run(site.gate.pgetall(token)) == {b"a": b"41"}
+
+
+def test_a_lock_is_not_seen_and_not_deleted_by_requests(make_site, gates):
+    site = make_site()
+    browser = site.browser()
+
+    async def start(request):
+        request.session["a"] = 1
+
+    async def look(request):
+        return list(request.session)
+
+    async def clear(request):
+        request.session.clear()
+        request.session["b"] = 1
+
+    site.ask(browser, start)
+    token = browser.cookies["session"]
+    gates.run(site.gate.pset(token, "\0lock:cart", b"another's"))
+    assert site.ask(browser, look) == ["a"]
+    site.ask(browser, clear)
+    assert gates.run(site.gate.pgetall(token)) == {b"\0lock:cart": b"another's", b"b": b"1"}

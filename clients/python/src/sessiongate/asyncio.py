@@ -11,7 +11,8 @@ They are those of sessiongate, with what goes to the server awaited.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from . import session as plans
@@ -24,6 +25,9 @@ __all__ = ["Gate", "Session"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
+Own = TypeVar("Own", bound="Session")
+
+_releases: set[asyncio.Future[None]] = set()  # that go on by themselves: a loop keeps none of its tasks
 
 
 def _of_gate(
@@ -61,6 +65,7 @@ class Gate(BaseGate):
     pgetall = _of_gate(Commands.pgetall)
     pdel = _of_gate(Commands.pdel)
     ppop = _of_gate(Commands.ppop)
+    pttl = _of_gate(Commands.pttl)
     ttl = _of_gate(Commands.ttl_of)
     info = _of_gate(Commands.info)
     expire = _of_gate(Commands.expire)
@@ -127,3 +132,35 @@ class Session(SessionState):
     rotate = _of_session(plans.rotate)
     login = _of_session(plans.login)
     end = _of_session(plans.end)
+
+    @contextlib.asynccontextmanager
+    async def lock(self: Own, name: str, seconds: float, *, wait: float | None = None) -> AsyncIterator[Own]:
+        """As sessiongate.Session.lock(), for `async with`. A task that is cancelled releases it, too."""
+        lock = plans.Lock(name, seconds, wait)
+        await self.load()
+        await self.save()
+        async with self._having(lock):
+            try:
+                yield self
+                await self.save()
+            except BaseException:
+                self._forget_changes()
+                raise
+
+    @contextlib.asynccontextmanager
+    async def _having(self, lock: plans.Lock) -> AsyncIterator[None]:
+        try:
+            await self._gate._run(plans.acquire(self, lock))
+            yield
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await self._release(lock)
+            raise
+        await self._release(lock)
+
+    async def _release(self, lock: plans.Lock) -> None:
+        """Release it in a task of its own: a task that is cancelled may be cancelled again at each await."""
+        release = asyncio.ensure_future(self._gate._run(plans.release(self, lock)))
+        _releases.add(release)
+        release.add_done_callback(_releases.discard)
+        await asyncio.shield(release)

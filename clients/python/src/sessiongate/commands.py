@@ -17,7 +17,7 @@ from types import EllipsisType
 from typing import Any, NamedTuple, TypeVar
 
 from .errors import BadArgument, BadSignature, BadToken, BusyToken, NoPayload, NoSession, TryAgain
-from .payloads import JSON, Payloads, Serializer
+from .payloads import JSON, LOCK, Payloads, Serializer
 from .tokens import Keyring, SignKey, Verified
 
 Name = str | bytes
@@ -159,15 +159,38 @@ class Commands:
 
     # Payloads
 
-    def pset(self, token: str, name: Name, data: bytes, *, nx: bool = False, xx: bool = False) -> Plan[bool]:
+    def pset(
+        self,
+        token: str,
+        name: Name,
+        data: bytes,
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        if_equal: bytes | None = None,
+        ex: int | None = None,
+        px: int | None = None,
+    ) -> Plan[bool]:
         """Set a payload, and return whether it was set.
 
-        nx    only where there is no payload of that name
-        xx    only where there is one
+        nx          only where there is no payload of that name
+        xx          only where there is one
+        if_equal    only where there is one with exactly these bytes
+        ex, px      seconds, or milliseconds, after which it is gone; otherwise it lasts as long as the
+                    session, whatever life it had
 
-        Raises NoSession, BadToken, BadSignature, BadArgument.
+        One of the conditions at most, and one of the lives. Raises NoSession, BadToken, BadSignature,
+        BadArgument.
         """
-        options = [b"NX"] * nx + [b"XX"] * xx
+        if bool(nx) + bool(xx) + (if_equal is not None) > 1:
+            raise BadArgument("of nx, xx and if_equal there is one at most")
+        if ex is not None and px is not None:
+            raise BadArgument("of ex and px there is one at most")
+        options = [b"NX"] * bool(nx) + [b"XX"] * bool(xx) + _if_equal(if_equal)
+        if ex is not None:
+            options += [b"EX", _whole(ex)]
+        if px is not None:
+            options += [b"PX", _whole(px)]
         reply = yield from self._of(token, "PSET", name_bytes(name), data, *options)
         return reply is not None
 
@@ -192,9 +215,16 @@ class Commands:
         """All payloads. Raises NoSession, BadToken, BadSignature."""
         return _map((yield from self._of(token, "PGETALL")))
 
-    def pdel(self, token: str, name: Name) -> Plan[None]:
-        """Delete a payload. Raises NoPayload, NoSession, BadToken, BadSignature."""
-        yield from self._of(token, "PDEL", name_bytes(name))
+    def pdel(self, token: str, name: Name, *, if_equal: bytes | None = None) -> Plan[bool]:
+        """Delete a payload, and return whether it was deleted.
+
+        if_equal    only where it has exactly these bytes; without it a payload that is not there raises
+                    NoPayload
+
+        Raises NoPayload, NoSession, BadToken, BadSignature, BadArgument.
+        """
+        reply = yield from self._of(token, "PDEL", name_bytes(name), *_if_equal(if_equal))
+        return reply is not None
 
     def ppop(self, token: str, name: Name) -> Plan[bytes]:
         """Delete a payload and return its data; of many who ask, one gets it.
@@ -203,6 +233,14 @@ class Commands:
         """
         data: bytes = yield from self._of(token, "PPOP", name_bytes(name))
         return data
+
+    def pttl(self, token: str, name: Name) -> Plan[int]:
+        """The milliseconds that a payload has left; -1 where it lasts as long as the session.
+
+        Raises NoPayload, NoSession, BadToken, BadSignature.
+        """
+        milliseconds: int = yield from self._of(token, "PTTL", name_bytes(name))
+        return milliseconds
 
     # Life
 
@@ -388,11 +426,58 @@ class Commands:
             if not (index in deleted and isinstance(reply, NoPayload)):
                 _checked(reply)
 
-    def load_with_info(self, token: str) -> Plan[tuple[dict[bytes, bytes], Info]]:
-        """The payloads of a session, and what else is known of it."""
+    def lock(
+        self, token: str, name: bytes, value: bytes, milliseconds: int
+    ) -> Plan[dict[bytes, bytes] | None]:
+        """Set the payload of a lock where there is none, and return all payloads as they are under it;
+        None where somebody else has it.
+
+        What was read shows the value, so it was read under the lock. The reply to PSET cannot say that:
+        sent again by the driver it finds what it has set itself.
+        """
         address = self._address(token)
-        stored, info = yield from _exchange([_command(word, *address) for word in ("PGETALL", "INFO")])
-        return _map(_checked(stored)), _info(_checked(info))
+        pset = _command("PSET", *address, name, value, b"NX", b"PX", _whole(milliseconds))
+        was_set, stored = yield from _exchange([pset, _command("PGETALL", *address)])
+        _checked(was_set)
+        payloads = _map(_checked(stored))
+        return payloads if payloads.get(name) == value else None
+
+    def load_with_lives(
+        self, token: str, names: Sequence[bytes]
+    ) -> Plan[tuple[dict[bytes, bytes], dict[bytes, int], Info]]:
+        """The payloads of a session but for its locks, the milliseconds left of those that have a life of
+        their own, and what else is known of it.
+
+        names    of its payloads, as far as they are known: where others have come, it takes a second
+                 round trip
+        """
+        address = self._address(token)
+        batch = [_command("PGETALL", *address), _command("INFO", *address)]
+        batch += [_command("PTTL", *address, name) for name in names]
+        stored, info, *left = yield from _exchange(batch)
+        payloads = {n: data for n, data in _map(_checked(stored)).items() if not n.startswith(LOCK)}
+        about = _info(_checked(info))
+        new = list(payloads.keys() - set(names))
+        if new:
+            left += yield from _exchange([_command("PTTL", *address, name) for name in new])
+        lives = {}
+        for name, milliseconds in zip([*names, *new], left, strict=True):
+            if isinstance(milliseconds, NoPayload):
+                payloads.pop(name, None)  # over meanwhile
+            elif _checked(milliseconds) >= 0:
+                lives[name] = max(1, milliseconds)
+        return payloads, lives, about
+
+    def set_with_lives(self, token: str, payloads: Mapping[bytes, tuple[bytes, int]]) -> Plan[None]:
+        """Set payloads with the milliseconds that they have left."""
+        if payloads:
+            address = self._address(token)
+            batch = [
+                _command("PSET", *address, name, data, b"PX", _whole(milliseconds))
+                for name, (data, milliseconds) in payloads.items()
+            ]
+            for reply in (yield from _exchange(batch)):
+                _checked(reply)
 
     # How a command is made
 
@@ -454,6 +539,10 @@ def name_bytes(name: Name) -> bytes:
     if isinstance(name, bytes):
         return name
     raise TypeError("a name is str or bytes")
+
+
+def _if_equal(data: bytes | None) -> list[bytes]:
+    return [] if data is None else [b"IFEQ", data]
 
 
 def _pairs(payloads: Mapping[Any, bytes]) -> list[bytes]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from datetime import datetime
 from importlib import import_module
 from typing import Any
@@ -321,6 +321,36 @@ class SessionStore(SessionBase):
             raise SessionInterrupted("The session was ended before the user was logged in.") from None
         self._is_stored(session)
         self.modified = True
+
+    @contextlib.contextmanager
+    def lock(self, name: str, seconds: float, *, wait: float | None = None) -> Iterator[SessionStore]:
+        """Have the session's lock of that name for a block; see sessiongate.Session.lock().
+
+        Raises SessionInterrupted where the session has ended, or ends within the block; LockTimeout. A
+        session that is still the LEGACY store's has no locks: the block runs without.
+        """
+        session = self._get_session()
+        if self._legacy is not None:
+            yield self
+            return
+        in_block = False
+        try:
+            if self.modified and (session or not self._items().is_new):
+                self.save()
+            session = self._items()
+            with session.lock(name, seconds, wait=wait):
+                in_block = True
+                yield self
+                in_block = False
+                self._is_modified = self.modified  # what is stored by now was a change nevertheless
+                if self._get_session() is not session:
+                    session._forget_changes()  # it was flushed
+        except (NoSession, UpdateError):
+            if in_block:
+                raise
+            raise SessionInterrupted("The session was ended while its lock was used.") from None
+        if self._get_session() is session:
+            self._session_key = session.token
 
     def _move_here(self) -> None:
         """Make a LEGACY store's session a new one of ours, to be stored with the next save."""

@@ -13,6 +13,7 @@ __all__ = [
     "BadToken",
     "BusyToken",
     "ClusterDown",
+    "LockTimeout",
     "NoPayload",
     "NoSession",
     "NoSlot",
@@ -96,6 +97,12 @@ class BadPayload(SessionGateError, ValueError):
     """A payload is not what the serializer reads."""
 
     sentence = "a payload is not what the serializer reads"
+
+
+class LockTimeout(SessionGateError):
+    """Somebody else had the lock for as long as was waited (LOCKTIMEOUT)."""
+
+    sentence = "somebody else had the lock for as long as was waited"
 
 
 class NotLoaded(SessionGateError):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from . import session as plans
@@ -19,6 +20,7 @@ from .tokens import Verified, seal
 T = TypeVar("T")
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
+Own = TypeVar("Own", bound="Session")
 
 
 def described_by(plan: Callable[..., Any]) -> Callable[[F], F]:
@@ -123,6 +125,7 @@ class Gate(BaseGate):
     pgetall = _of_gate(Commands.pgetall)
     pdel = _of_gate(Commands.pdel)
     ppop = _of_gate(Commands.ppop)
+    pttl = _of_gate(Commands.pttl)
     ttl = _of_gate(Commands.ttl_of)
     info = _of_gate(Commands.info)
     expire = _of_gate(Commands.expire)
@@ -189,6 +192,48 @@ class Session(SessionState):
     rotate = _of_session(plans.rotate)
     login = _of_session(plans.login)
     end = _of_session(plans.end)
+
+    @contextlib.contextmanager
+    def lock(self: Own, name: str, seconds: float, *, wait: float | None = None) -> Iterator[Own]:
+        """Have the session's lock of that name for a block, so that no other request which takes it
+        comes between what the block reads and what it writes:
+
+            with session.lock("cart", 5):
+                session["cart"] = session.get("cart", 0) + 1
+
+        name       1 to 194 bytes
+        seconds    after which the lock ends by itself, as where its holder died: more than the block takes
+        wait       seconds to wait for it; as long as it lives when not given
+
+        What was changed before is saved first, and what the session holds is read afresh under the lock:
+        look values up within the block. What the block changes is saved before the lock is released;
+        where the block or that save raises, it is forgotten: a later save of it would be unguarded.
+
+        It is not re-entrant: a second one of that name waits for the first, its own session's as well.
+        A session that is not stored, and holds nothing to be stored, has nobody to be guarded from: the
+        block runs without a lock. Raises LockTimeout, NoSession, BadArgument.
+        """
+        lock = plans.Lock(name, seconds, wait)
+        self.load()
+        self.save()
+        with self._having(lock):
+            try:
+                yield self
+                self.save()
+            except BaseException:
+                self._forget_changes()
+                raise
+
+    @contextlib.contextmanager
+    def _having(self, lock: plans.Lock) -> Iterator[None]:
+        try:
+            self._gate._run(plans.acquire(self, lock))
+            yield
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self._gate._run(plans.release(self, lock))
+            raise
+        self._gate._run(plans.release(self, lock))
 
     def _ensure_loaded(self) -> None:
         if not self._loaded:

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 from .errors import BadPayload
 
+LOCK = b"\0lock:"
+"""How the names of those payloads begin that are a session's locks: no part of what it holds."""
+
 
 class Serializer(Protocol):
     """How a value becomes the data of a payload, and the other way round.
@@ -59,7 +62,7 @@ def _is_text(name: bytes) -> bool:
 
 
 class Payloads(Mapping[str, Any]):
-    """What the server had, read-only. A name that is not UTF-8 is left out.
+    """What the server had, read-only. A name that is not UTF-8 is left out, and so are locks.
 
     A payload that the serializer does not read raises BadPayload when it is asked for, and hides no
     other.
@@ -71,11 +74,14 @@ class Payloads(Mapping[str, Any]):
         self._store(stored)
 
     def _store(self, stored: Mapping[bytes, bytes]) -> None:
+        if LOCK in b"".join(stored):  # rare: otherwise no name is looked at alone
+            stored = {name: data for name, data in stored.items() if not name.startswith(LOCK)}
+        self._unseen: list[bytes] = []
         try:
             self._stored = {name.decode(): data for name, data in stored.items()}
         except UnicodeDecodeError:
             self._stored = {name.decode(): data for name, data in stored.items() if _is_text(name)}
-        self._has_unseen = len(self._stored) < len(stored)
+            self._unseen = [name for name in stored if not _is_text(name)]
 
     def __getitem__(self, name: str) -> Any:
         if name in self._values:

@@ -7,12 +7,19 @@ the Session of gate.py and that of asyncio.py carry out.
 from __future__ import annotations
 
 import contextlib
+import math
+import random
+import secrets
+import time
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from .commands import LARGEST_NAME, Commands, Name, Plan, name_bytes
-from .errors import BadArgument, NoPayload, NoSession
-from .payloads import Payloads
+from .errors import BadArgument, LockTimeout, NoPayload, NoSession
+from .payloads import LOCK, Payloads
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
+"""Seconds between two tries to have a lock."""
 
 
 class SessionState(Payloads, MutableMapping[str, Any]):
@@ -103,7 +110,7 @@ class SessionState(Payloads, MutableMapping[str, Any]):
     def is_emptied(self) -> bool:
         """Whether it is stored, and its last payload was deleted and that not saved yet. One whose name
         is no UTF-8 cannot be seen here, and counts."""
-        return self._token is not None and bool(self._deleted) and len(self) == 0 and not self._has_unseen
+        return self._token is not None and bool(self._deleted) and len(self) == 0 and not self._unseen
 
     @property
     def has_ended(self) -> bool:
@@ -150,6 +157,10 @@ class SessionState(Payloads, MutableMapping[str, Any]):
                 self._forget(name)
         self._deleted = {name for name in deletes if name in self._stored}
 
+    def _forget_changes(self) -> None:
+        self._values.clear()
+        self._deleted.clear()
+
     def _forget_all(self) -> None:
         self._token = self._tried = None
         self._loaded = True
@@ -159,14 +170,35 @@ class SessionState(Payloads, MutableMapping[str, Any]):
 
 
 def _check_name(name: Any) -> None:
+    if _text_bytes(name, "payload", LARGEST_NAME).startswith(LOCK):
+        raise BadArgument("a name that begins with the byte 0 and lock: is that of a lock")
+
+
+def _text_bytes(name: Any, of: str, largest: int) -> bytes:
     if not isinstance(name, str):
-        raise TypeError("the name of a payload is a str")
+        raise TypeError(f"the name of a {of} is a str")
     try:
-        length = len(name.encode())
+        text = name.encode()
     except UnicodeEncodeError:
-        length = 0
-    if not 1 <= length <= LARGEST_NAME:
-        raise BadArgument(f"the name of a payload is 1 to {LARGEST_NAME} bytes of UTF-8")
+        text = b""
+    if not 1 <= len(text) <= largest:
+        raise BadArgument(f"the name of a {of} is 1 to {largest} bytes of UTF-8")
+    return text
+
+
+class Lock:
+    """One lock of a session, which is a payload with a life of its own."""
+
+    def __init__(self, name: str, seconds: float, wait: float | None) -> None:
+        self.name = LOCK + _text_bytes(name, "lock", LARGEST_NAME - len(LOCK))
+        if not 0.001 <= seconds < math.inf:
+            raise BadArgument("a lock lives for at least 0.001 seconds, and not for ever")
+        self.milliseconds = round(seconds * 1000)
+        self.wait = seconds if wait is None else wait
+        if not self.wait >= 0:
+            raise BadArgument("the wait for a lock is a number of seconds from 0 on")
+        self.value = secrets.token_hex(16).encode()  # nobody else's, so that only we release it
+        self.was_asked_for = False
 
 
 def load(session: SessionState) -> Plan[None]:
@@ -271,17 +303,20 @@ def login(
     ttl      seconds that it lives; the Gate's when not given
     same     what is done where the session is that owner's already: "rotate", or "keep" its token
 
-    Payloads are read afresh, so that nothing is lost of what another request wrote; changes that were
-    not saved yet go along. Raises NoSession where the session has ended meanwhile, and nobody is
-    logged in then; BadArgument. Where the old one cannot be ended, as the connection is lost right then,
-    it raises the driver's error, and the next save, login or end ends it.
+    Payloads are read afresh, so that nothing is lost of what another request wrote, and keep what is left
+    of a life of their own; changes that were not saved yet go along, locks do not. Raises NoSession where
+    the session has ended meanwhile, and nobody is logged in then; BadArgument. Where the old one cannot be
+    ended, as the connection is lost right then, it raises the driver's error, and the next save, login or
+    end ends it.
     """
     commands = session._commands
     yield from load(session)
     old = session._token
     stored: dict[bytes, bytes] = {}
+    lives: dict[bytes, int] = {}
     if old is not None:
-        stored, info = yield from commands.load_with_info(old)
+        names = [*map(str.encode, session._stored), *session._unseen]
+        stored, lives, info = yield from commands.load_with_lives(old, names)
         session._renew(stored)
         if info.owner == name_bytes(owner):
             if same == "rotate":
@@ -289,10 +324,12 @@ def login(
             yield from _end_replaced(session)
             return
     sets, deletes = session.changes()
-    payloads = stored | {name.encode(): data for name, data in sets.items()}
-    for name in deletes:
-        payloads.pop(name.encode(), None)
-    token = yield from commands.ostart_with(owner, commands.life(ttl, None, payloads), limit)
+    changed = {name.encode() for name in (*sets, *deletes)}
+    kept = {name: data for name, data in stored.items() if name not in changed}
+    lasting = {name: data for name, data in kept.items() if name not in lives}
+    lasting |= {name.encode(): data for name, data in sets.items()}
+    token = yield from commands.ostart_with(owner, commands.life(ttl, None, lasting), limit)
+    yield from commands.set_with_lives(token, {n: (kept[n], lives[n]) for n in kept if n in lives})
     session._saved(token, sets, deletes)
     if old is not None:
         session._replaced.append(old)
@@ -307,6 +344,35 @@ def end(session: SessionState) -> Plan[None]:
         yield from _end_quietly(session._commands, token)
         session._has_ended = True
     session._forget_all()
+
+
+def acquire(session: SessionState, lock: Lock) -> Plan[None]:
+    """Wait until the session's lock is ours, and take over what the session holds by then. A session
+    that is not stored needs none. Raises LockTimeout, NoSession."""
+    token = session._token
+    if token is None:
+        return
+    lock.was_asked_for = True
+    give_up_at = time.monotonic() + lock.wait
+    pause = _SHORTEST_PAUSE
+    while True:
+        stored = yield from session._commands.lock(token, lock.name, lock.value, lock.milliseconds)
+        if stored is not None:
+            session._renew(stored)
+            return
+        left = give_up_at - time.monotonic()
+        if left <= 0:
+            raise LockTimeout()
+        yield min(left, pause * random.uniform(0.5, 1))  # or those who wait would ask all at once
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def release(session: SessionState, lock: Lock) -> Plan[None]:
+    """Delete the lock if it is ours. One that has ended by itself is not, and that is no error."""
+    token = session._token  # a rotation has taken the lock along
+    if lock.was_asked_for and token is not None:
+        with contextlib.suppress(NoSession):
+            yield from session._commands.pdel(token, lock.name, if_equal=lock.value)
 
 
 def _end_replaced(session: SessionState) -> Plan[None]:
