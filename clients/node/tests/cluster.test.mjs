@@ -156,3 +156,28 @@ for (const { name, connect } of cluster) {
     });
   });
 }
+
+for (const { name, connect } of cluster) {
+  if (name === "redis 5, cluster" || name === "ioredis 5, cluster") continue; // as the newer ones
+  test(`${name}: locks and logins read from the master, even where reads go to replicas`, async () => {
+    const own = await serve("--cluster", "1", "--replicas", "1");
+    const { client, close } = await connect(own.port, { scaleReads: "slave", useReplicas: true });
+    const gate = new Gate(client, { signKeys });
+    const token = await gate.start({ payloads: { n: "0" } });
+    const loaded = async () => (await gate.session(token)).isNew === false;
+    await until(loaded, "the replica has the session");
+    const session = await gate.session(token);
+    const replica = own.nodes.findIndex(({ role }) => role !== "master");
+    await own.tell("pause", replica);
+    const work = (async () => {
+      await session.lock("n", 60, () => session.data.n++, { wait: 1 });
+      await session.login("o");
+    })();
+    const late = new Promise((resolve) => setTimeout(resolve, 10_000, "late").unref());
+    assert.equal(await Promise.race([work, late]), undefined);
+    await own.tell("resume", replica);
+    assert.equal(String(await gate.pget(session.token, "n")), "1");
+    close();
+    await own.stop();
+  });
+}
