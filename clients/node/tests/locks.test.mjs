@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
+import timers from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { BadArgument, Gate, LockTimeout, NoSession } from "sessiongate";
 import { plain } from "./support/drivers.mjs";
@@ -130,6 +131,25 @@ test("a lock that another holds is waited for, no longer than told, with tries f
     const session = await gate.session(token);
     await assert.rejects(session.lock("cart", 0.02, never), { code: "LOCKTIMEOUT" });
   });
+});
+
+test("who waits sleeps a tenth of a second at most, and never past the bound", async () => {
+  const session = await gate.session(await start({ [LOCK]: "another's" }));
+  const { setTimeout: sleep } = timers;
+  const pauses = [];
+  timers.setTimeout = (milliseconds) => {
+    pauses.push(milliseconds);
+    return sleep(milliseconds);
+  };
+  try {
+    await assert.rejects(session.lock("cart", 60, never, { wait: 0.5 }), LockTimeout);
+  } finally {
+    timers.setTimeout = sleep;
+  }
+  assert.ok(pauses[0] >= 5 && pauses[0] <= 10, `${pauses[0]} ms`);
+  assert.ok(Math.max(...pauses) <= 100);
+  const sum = pauses.reduce((one, other) => one + other);
+  assert.ok(sum <= 500, `${sum} ms`);
 });
 
 test("it is not re-entrant: a second one waits for that of the same session as well", async () => {
@@ -281,6 +301,11 @@ test("a session that the work ends is ended, and has no lock any more", async ()
     changing.data.n = 1;
   });
   await assert.rejects(failing, NoSession);
+  const ending = await gate.session(await start());
+  const lock = await ending.lock("cart", 5);
+  await ending.end();
+  await lock.release();
+  assert.deepEqual(Object.keys(ending.data), []);
 });
 
 test("a session that gets a new token meanwhile is released under that", async () => {
@@ -422,6 +447,25 @@ test("a name that is a lock's can neither be set nor taken, and nothing is sent"
     assert.deepEqual(Object.keys((await gate.session(token)).data).sort(), ["a", ...names].sort());
     assert.equal(String(await gate.pget(token, name)), "another's");
   }
+});
+
+test("a payload that ends while a login asks for its life does not go along", async () => {
+  const token = await start();
+  const slow = {
+    isOpen: true,
+    isReady: true,
+    async sendCommand(line, options) {
+      if (line[0] === "SESSIONGATE.PTTL") {
+        await until(async () => !("code" in (await all(token))), "the payload has ended");
+      }
+      return under.client.sendCommand(line, options);
+    },
+  };
+  await gate.pset(token, "code", "417", { px: 200 });
+  const session = await new Gate(slow, { signKeys }).session(token);
+  await session.login("ends");
+  assert.deepEqual(await all(session.token), { n: "0", a: "1" });
+  assert.equal("code" in session.data, false);
 });
 
 test("a device shows no lock", async () => {
