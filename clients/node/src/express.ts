@@ -186,8 +186,9 @@ export class SessionGateStore extends Store {
     const held = this.#heldOf(req.sessionID, req.session);
     if (!held) return work(req.session);
     const { state } = held;
-    // The work may have reloaded it, regenerated or destroyed it.
+    // It may have been reloaded meanwhile, regenerated or destroyed.
     const current = () => this.#heldOf(req.sessionID, req.session);
+    const isHere = () => current()?.state.token === state.token;
     const names = () => Object.keys(req.session).filter((each) => each !== "cookie");
     const shown: Shown = {
       state,
@@ -199,11 +200,11 @@ export class SessionGateStore extends Store {
       },
       renew: (stored) => {
         state.payloads = stored;
-        this.createSession(req, this.#shown(state));
+        if (isHere()) this.createSession(req, this.#shown(state));
       },
       forget: () => {
         const now = current()?.state;
-        if (now?.token !== state.token) return;
+        if (!now || !isHere()) return;
         if (now.isStored) this.createSession(req, this.#shown(now));
         else for (const each of names()) Reflect.deleteProperty(req.session, each);
       },

@@ -17,7 +17,7 @@ export interface LockOptions {
   wait?: number | undefined;
 }
 
-/** Who shows a session to the application: what a lock needs of it. */
+/** Who shows a session to the application: what a lock needs of it. @internal */
 export interface Shown {
   readonly state: SessionState;
   /** Send what has changed. */
@@ -103,7 +103,7 @@ export class Lock implements AsyncDisposable {
 
   /**
    * Release it, and forget what was changed and not saved: a later save of that would be unguarded. A lock that
-   * has ended by itself is no error; nor is a server that cannot be reached, which would hide why the block
+   * has ended by itself is no error; nor is a server that cannot be reached, which would hide why the work
    * failed: the lock ends by itself then.
    */
   release(): Promise<void> {
