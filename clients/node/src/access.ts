@@ -233,7 +233,7 @@ function translated(commands: readonly Command[], replies: readonly Reply[]): Re
   );
 }
 
-const READONLY = new Set(["PGET", "PMGET", "PGETALL", "TTL", "INFO", "OLIST"]);
+const READONLY = new Set(["PGET", "PMGET", "PGETALL", "PTTL", "TTL", "INFO", "OLIST"]);
 
 function whole(name: string, value: unknown, least: number): void {
   if (!Number.isSafeInteger(value) || (value as number) < least) {

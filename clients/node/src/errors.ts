@@ -112,6 +112,13 @@ export class BadPayload extends SessionGateError {
   }
 }
 
+/** Somebody else had the lock for as long as was waited. */
+export class LockTimeout extends SessionGateError {
+  constructor(message = "somebody else had the lock for as long as was waited") {
+    super("LOCKTIMEOUT", message);
+  }
+}
+
 type Made = new (message: string) => SessionGateError;
 
 const BY_CODE: ReadonlyMap<string, Made> = new Map<string, Made>([

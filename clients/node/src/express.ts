@@ -5,6 +5,7 @@ import type { Access } from "./access.js";
 import { NoSession } from "./errors.js";
 import { accessOf, type Device, type Gate } from "./gate.js";
 import { devicesOf, endOf, Held, secondsOf, settle } from "./held.js";
+import { Lock, type LockOptions, type Shown } from "./lock.js";
 import { SessionState } from "./state.js";
 import { formOf, publicId } from "./token.js";
 
@@ -162,6 +163,53 @@ export class SessionGateStore extends Store {
       Held.tie(created, held);
     }
     return created;
+  }
+
+  // Locks ---------------------------------------------------------------------------------------
+
+  /**
+   * Have a lock of the request's session while `work` runs, so that no other request which takes it comes between
+   * what is read and what is written; see Session's. What was changed before is saved first. Then, as by `reload`,
+   * `req.session` is another object with what is stored by now: look it up within. What `work` changes of it is
+   * saved before the lock is released; where that fails it is forgotten. A session of the `legacy` store, and one
+   * that holds nothing yet, has no lock.
+   *
+   * @throws LockTimeout when another request has it for as long as is waited; NoSession, BadArgument
+   */
+  async lock<R>(
+    req: Request,
+    name: string,
+    seconds: number,
+    work: (session: Request["session"]) => R | PromiseLike<R>,
+    options?: LockOptions,
+  ): Promise<R> {
+    const held = this.#heldOf(req.sessionID, req.session);
+    if (!held) return work(req.session);
+    const { state } = held;
+    // It may have been reloaded meanwhile, regenerated or destroyed.
+    const current = () => this.#heldOf(req.sessionID, req.session);
+    const isHere = () => current()?.state.token === state.token;
+    const names = () => Object.keys(req.session).filter((each) => each !== "cookie");
+    const shown: Shown = {
+      state,
+      save: () => {
+        const now = current();
+        // One that holds nothing but a cookie is left to express-session, which may not want to store it.
+        const isToBeSaved = now && (now.state.isStored || names().length > 0);
+        return isToBeSaved ? this.#save(now, req.session) : undefined;
+      },
+      renew: (stored) => {
+        state.payloads = stored;
+        if (isHere()) this.createSession(req, this.#shown(state));
+      },
+      forget: () => {
+        const now = current()?.state;
+        if (!now || !isHere()) return;
+        if (now.isStored) this.createSession(req, this.#shown(now));
+        else for (const each of names()) Reflect.deleteProperty(req.session, each);
+      },
+    };
+    return Lock.during(shown, name, seconds, options, () => work(req.session));
   }
 
   // Owners --------------------------------------------------------------------------------------

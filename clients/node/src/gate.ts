@@ -1,6 +1,6 @@
 import { Access, type GateOptions, type Verified } from "./access.js";
 import type { Argument, Client, Command, Reply } from "./driver.js";
-import { BusyToken, NoSession } from "./errors.js";
+import { BadArgument, BusyToken, NoSession } from "./errors.js";
 import { Payloads } from "./payloads.js";
 import { openSession, type Session } from "./session.js";
 import { publicId } from "./token.js";
@@ -37,6 +37,24 @@ export interface Rotation {
   ttl?: number | undefined;
   /** A new deadline, in seconds from now. Default: as it was. */
   maxTtl?: number | undefined;
+}
+
+/** When a payload is set or deleted: one of them at most. */
+export interface Condition {
+  /** Only if there is none of that name. */
+  nx?: boolean | undefined;
+  /** Only if there is one. */
+  xx?: boolean | undefined;
+  /** Only if there is one with exactly these bytes. */
+  ifEqual?: Bytes | undefined;
+}
+
+/** After what time a payload is gone, one of them at most; otherwise it lasts as long as the session. */
+export interface PayloadLife {
+  /** Seconds. */
+  ex?: number | undefined;
+  /** Milliseconds. */
+  px?: number | undefined;
 }
 
 /** One session of an owner, for a page "your devices". */
@@ -182,16 +200,26 @@ export class Gate {
 
   // Payloads ------------------------------------------------------------------------------------
 
-  /** Set a payload, with `nx` only if there is none of that name, with `xx` only if there is: whether it was set. */
+  /** Set a payload, and answer whether the condition held. Whatever life it had, it has the one given here. */
   async pset(
     token: string,
     name: Bytes,
     data: Bytes,
-    condition: { nx?: boolean; xx?: boolean } = {},
+    options: Condition & PayloadLife = {},
   ): Promise<boolean> {
+    const { nx, xx, ifEqual, ex, px } = options;
+    if (Number(Boolean(nx)) + Number(Boolean(xx)) + Number(ifEqual !== undefined) > 1) {
+      throw new BadArgument("of nx, xx and ifEqual there is one at most");
+    }
+    if (ex !== undefined && px !== undefined) {
+      throw new BadArgument("of ex and px there is one at most");
+    }
     const args = [bytes(name), bytes(data)];
-    if (condition.nx) args.push("NX");
-    if (condition.xx) args.push("XX");
+    if (nx) args.push("NX");
+    if (xx) args.push("XX");
+    if (ifEqual !== undefined) args.push("IFEQ", bytes(ifEqual));
+    if (ex !== undefined) args.push("EX", String(ex));
+    if (px !== undefined) args.push("PX", String(px));
     return (await this.#call("PSET", token, args)) !== null;
   }
 
@@ -214,8 +242,23 @@ export class Gate {
     return new Map(entriesOf(await this.#call("PGETALL", token)) as [string, Buffer][]);
   }
 
-  async pdel(token: string, name: Bytes): Promise<void> {
-    await this.#call("PDEL", token, [bytes(name)]);
+  /**
+   * Delete a payload, with `ifEqual` only if it has exactly these bytes, and answer whether that was so. Without
+   * `ifEqual` it is an error, NoPayload, when there is none.
+   */
+  async pdel(
+    token: string,
+    name: Bytes,
+    options: Pick<Condition, "ifEqual"> = {},
+  ): Promise<boolean> {
+    const { ifEqual } = options;
+    const condition = ifEqual === undefined ? [] : ["IFEQ", bytes(ifEqual)];
+    return (await this.#call("PDEL", token, [bytes(name), ...condition])) !== null;
+  }
+
+  /** Milliseconds that a payload has left; -1: as long as the session. */
+  async pttl(token: string, name: Bytes): Promise<number> {
+    return Number(await this.#call("PTTL", token, [bytes(name)]));
   }
 
   /** Delete a payload and return its data: of many who ask one gets it. */

@@ -8,6 +8,7 @@ export {
   BadToken,
   BusyToken,
   ClusterDown,
+  LockTimeout,
   NoPayload,
   NoSession,
   NoSlot,
@@ -16,7 +17,16 @@ export {
   TryAgain,
   WrongType,
 } from "./errors.js";
-export { type Device, Gate, type Life, type OwnedLife, type Rotation } from "./gate.js";
+export {
+  type Condition,
+  type Device,
+  Gate,
+  type Life,
+  type OwnedLife,
+  type PayloadLife,
+  type Rotation,
+} from "./gate.js";
+export type { Lock, LockOptions } from "./lock.js";
 export { Session } from "./session.js";
 export type { TokenFormat } from "./token.js";
 export type { Bytes, Info, PayloadData } from "./wire.js";

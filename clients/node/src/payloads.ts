@@ -17,8 +17,14 @@ export interface Changes {
 const never = () => false;
 const OWN = { writable: true, enumerable: true, configurable: true };
 
-const LONGEST_NAME = 200;
+export const LONGEST_NAME = 200;
 const LARGEST_DATA = 8_000_000;
+
+/** How the names of those payloads begin that are a session's locks: no part of what it holds. */
+export const LOCK = "\0lock:";
+
+/** Of every load and of every name: nearly all are done with at their first character. */
+export const isLock = (name: string): boolean => name.charCodeAt(0) === 0 && name.startsWith(LOCK);
 
 export class Payloads {
   readonly #texts = new Map<string, string>();
@@ -31,12 +37,18 @@ export class Payloads {
     const pairs = Array.isArray(reply) ? reply : Object.entries(reply as object).flat();
     for (let i = 0; i < pairs.length; i += 2) {
       // A name that is no UTF-8 could not be written back: sessions leave it alone.
-      if (!pairs[i].includes("\ufffd")) this.#texts.set(pairs[i], pairs[i + 1]);
+      if (!pairs[i].includes("\ufffd") && !isLock(pairs[i]))
+        this.#texts.set(pairs[i], pairs[i + 1]);
     }
   }
 
   names(): IterableIterator<string> {
     return this.#texts.keys();
+  }
+
+  /** What is stored under that name, as it is; undefined: nothing. */
+  text(name: string): string | undefined {
+    return this.#texts.get(name);
   }
 
   /** @throws BadPayload when the serializer cannot read it */
@@ -112,11 +124,18 @@ export class Payloads {
   }
 }
 
+/** @throws BadArgument when it is the name of a lock */
+export function checkNoLock(name: string): void {
+  if (isLock(name))
+    throw new BadArgument(`a name that begins with NUL and "lock:" is that of a lock`);
+}
+
 function check(name: string, written: string): void {
   const length = Buffer.byteLength(name);
   if (length < 1 || length > LONGEST_NAME || !name.isWellFormed()) {
     throw new BadArgument(`the name of a payload is not 1 to ${LONGEST_NAME} bytes of UTF-8`);
   }
+  checkNoLock(name);
   const size = Buffer.byteLength(written);
   if (size < 1 || size > LARGEST_DATA) {
     throw new BadArgument(

@@ -1,4 +1,6 @@
 import type { Access } from "./access.js";
+import { Lock, type LockOptions, type Shown } from "./lock.js";
+import { checkNoLock, type Payloads } from "./payloads.js";
 import { SessionState } from "./state.js";
 
 /**
@@ -48,6 +50,7 @@ export class Session<T extends object = Record<string, unknown>> {
 
   /** Remove a value at the server and here, and return it, or undefined: of many who take it one gets it. */
   async take(name: string): Promise<unknown> {
+    checkNoLock(name);
     const own = this.data as Record<string, unknown>;
     const value = this.isNew ? own[name] : await this.#state.take(name);
     this.#unread.delete(name);
@@ -72,6 +75,57 @@ export class Session<T extends object = Record<string, unknown>> {
     this.#show();
   }
 
+  /**
+   * Have this session's lock of that name, so that no other request which takes it comes between what is read
+   * and what is written:
+   *
+   *     await session.lock("cart", 5, async () => {
+   *       session.data.cart.push("tea");
+   *     });
+   *
+   * What was changed before is saved first, and `data` is read afresh under the lock: look values up within. What
+   * the function changes is saved before the lock is released; where it or that save fails, its changes are
+   * forgotten: a later save would be unguarded.
+   *
+   * Without a function it answers the lock. What is not saved when that is released is forgotten as well:
+   *
+   *     await using lock = await session.lock("cart", 5); // or release() in a finally
+   *     session.data.cart.push("tea");
+   *     await session.save();
+   *
+   * The lock ends by itself after so many seconds, as where its holder died: more than the work takes. It is not
+   * re-entrant: a second one of that name waits for the first, its own session's as well. A new session with
+   * nothing to be stored has nobody to be guarded from: it has no lock.
+   *
+   * @throws LockTimeout when somebody else has it for as long as is waited, NoSession, BadArgument
+   */
+  lock<R>(
+    name: string,
+    seconds: number,
+    work: (session: this) => R | PromiseLike<R>,
+    options?: LockOptions,
+  ): Promise<R>;
+  lock(name: string, seconds: number, options?: LockOptions): Promise<Lock>;
+  async lock<R>(
+    name: string,
+    seconds: number,
+    work?: LockOptions | ((session: this) => R | PromiseLike<R>),
+    options?: LockOptions,
+  ): Promise<R | Lock> {
+    const state = this.#state;
+    const shown: Shown = {
+      state,
+      // One that the work has ended holds nothing, and is to be saved no more.
+      save: async () => {
+        if (!state.isOver || Object.keys(this.data).length > 0) await this.save();
+      },
+      renew: (stored) => this.#renew(stored),
+      forget: () => this.#forget(),
+    };
+    if (typeof work !== "function") return Lock.acquire(shown, name, seconds, work);
+    return Lock.during(shown, name, seconds, options, () => work(this));
+  }
+
   /** End it, and forget its values. */
   async end(): Promise<void> {
     await this.#state.end();
@@ -81,14 +135,15 @@ export class Session<T extends object = Record<string, unknown>> {
 
   // ---------------------------------------------------------------------------------------------
 
-  /** Let `data` show what is stored. */
-  #show(): void {
+  /** Let `data` show what is stored, but for values that are to be left as they are. */
+  #show(isLeft: (name: string) => boolean = () => false): void {
     const { payloads } = this.#state;
     const names = new Set(payloads.names());
     for (const name of Object.keys(this.data)) {
-      if (!names.has(name)) delete (this.data as Record<string, unknown>)[name];
+      if (!names.has(name) && !isLeft(name)) delete (this.data as Record<string, unknown>)[name];
     }
     for (const name of names) {
+      if (isLeft(name)) continue;
       const become = (value: unknown) =>
         Object.defineProperty(this.data, name, {
           value,
@@ -109,6 +164,25 @@ export class Session<T extends object = Record<string, unknown>> {
       });
       this.#unread.set(name, get);
     }
+  }
+
+  /** Take over what is stored by now, and leave values that are the same, and changes of the application's. */
+  #renew(stored: Payloads): void {
+    const { set, gone } = this.#changes();
+    const changed = new Set([...set.filter((_, index) => index % 2 === 0), ...gone]);
+    const before = this.#state.payloads;
+    this.#state.payloads = stored;
+    this.#show((name) => changed.has(name) || stored.text(name) === before.text(name));
+  }
+
+  #forget(): void {
+    try {
+      const { set, gone } = this.#changes();
+      if (set.length === 0 && gone.length === 0) return; // values that are in use stay what they are
+    } catch {
+      // What cannot be stored is forgotten all the more.
+    }
+    this.#show();
   }
 
   #changes() {

@@ -12,10 +12,18 @@
 import type { Access } from "./access.js";
 import type { Argument, Command, Reply } from "./driver.js";
 import { BusyToken, NoPayload, NoSession, SessionGateError } from "./errors.js";
-import { type Changes, Payloads } from "./payloads.js";
-import { infoOf, lifeArguments, text } from "./wire.js";
+import { type Changes, isLock, Payloads } from "./payloads.js";
+import { entriesOf, type Info, infoOf, lifeArguments, text } from "./wire.js";
 
 const UNCHANGED: Changes = { set: [], gone: [] };
+
+/** A payload as it is stored, as bytes since not all need be text. */
+interface Stored {
+  readonly name: Argument;
+  readonly data: Argument;
+  /** Milliseconds left; -1: as long as the session. */
+  readonly left: number;
+}
 
 export class SessionState {
   readonly access: Access;
@@ -74,6 +82,11 @@ export class SessionState {
 
   get isStored(): boolean {
     return this.#phase === "stored";
+  }
+
+  /** Whether it was ended, here or, as far as that was noticed, elsewhere. */
+  get isOver(): boolean {
+    return this.#phase === "over";
   }
 
   /** Seconds left when it was loaded, where that is known. */
@@ -159,18 +172,15 @@ export class SessionState {
         await this.#startOwned(owner, limit, life, changes.set);
         return;
       }
-      const [reply, info] = await this.#all([this.#command("PGETALL"), this.#command("INFO")]);
-      const pairs = (
-        Array.isArray(reply) ? reply : Object.entries(reply as object).flat()
-      ) as Argument[];
-      if (infoOf(info).owner === owner) {
-        this.payloads = new Payloads(pairs.map(String), this.access.serializer);
+      const { stored, info } = await this.#stored();
+      if (info.owner === owner) {
+        this.payloads = new Payloads(pairsIn(stored).map(String), this.access.serializer);
         await this.#rotate();
         await this.#send(changes, life);
         return;
       }
       const former = this.#command("END");
-      await this.#startOwned(owner, limit, life, changed(pairs, changes));
+      await this.#startOwned(owner, limit, life, changes.set, unchanged(stored, changes));
       try {
         await this.access.call(former);
       } catch (error) {
@@ -193,6 +203,41 @@ export class SessionState {
         if (reply instanceof Error && !(reply instanceof NoSession)) throw reply;
       }
       this.#phase = "over";
+      this.payloads = new Payloads(undefined, this.access.serializer);
+    });
+  }
+
+  /**
+   * Try once to set the payload of a lock where there is none; when that is done `renew` is given what is stored
+   * under it.
+   *
+   * @throws NoSession when it was ended meanwhile
+   */
+  lock(
+    name: string,
+    value: string,
+    milliseconds: number,
+    renew: (stored: Payloads) => void,
+  ): Promise<boolean> {
+    return this.#inTurn(async () => {
+      this.#notOver();
+      const set = this.#command("PSET", name, value, "NX", "PX", String(milliseconds));
+      const read = this.access.payloadsOf(this.token, this.#signKey);
+      const [, reply] = await this.#atMaster([set, read]);
+      // What was read shows our value, so it was read under the lock. The reply to PSET cannot say that: sent
+      // again by the driver, it finds what it has set itself.
+      if (new Map(entriesOf(reply)).get(name) !== value) return false;
+      renew(new Payloads(reply, this.access.serializer));
+      return true;
+    });
+  }
+
+  /** Delete the payload of a lock if it has that value. */
+  unlock(name: string, value: string): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#phase !== "stored") return;
+      const [reply] = await this.access.send([this.#command("PDEL", name, "IFEQ", value)]);
+      if (reply instanceof Error && !(reply instanceof NoSession)) throw reply;
     });
   }
 
@@ -231,6 +276,36 @@ export class SessionState {
       if (failed) throw failed;
       return replies;
     });
+  }
+
+  /** As #all, but no replica answers: it may not have yet what was written right before. */
+  #atMaster(commands: readonly Command[], forgiven?: typeof NoPayload): Promise<Reply[]> {
+    return this.#all(
+      commands.map((command) => ({ ...command, readonly: false })),
+      forgiven,
+    );
+  }
+
+  /** What the server has by now, without locks. Payloads that were not known yet take a second round trip. */
+  async #stored(): Promise<{ stored: Stored[]; info: Info }> {
+    const lifeOf = (name: Argument) => this.#command("PTTL", name);
+    const known = [...this.payloads.names()];
+    const commands = [this.#command("PGETALL"), this.#command("INFO"), ...known.map(lifeOf)];
+    const [reply, info, ...lives] = await this.#atMaster(commands, NoPayload);
+    const left = new Map(known.map((name, index) => [bytesOf(name), lives[index]]));
+    const all = withoutLocks(reply);
+    const late = all.map(([name]) => name).filter((name) => !left.has(bytesOf(name)));
+    if (late.length > 0) {
+      const more = await this.#atMaster(late.map(lifeOf), NoPayload);
+      late.forEach((name, index) => {
+        left.set(bytesOf(name), more[index]);
+      });
+    }
+    const stored = all.flatMap(([name, data]) => {
+      const milliseconds = left.get(bytesOf(name));
+      return milliseconds instanceof NoPayload ? [] : [{ name, data, left: Number(milliseconds) }];
+    });
+    return { stored, info: infoOf(info) };
   }
 
   /** undefined, at once, where there is nothing to send. */
@@ -298,27 +373,62 @@ export class SessionState {
     this.#signKey = 0;
   }
 
-  /** Start the owner's session with these names and data by turns; it is this one from then on. */
+  /** Start the owner's session with these payloads, `set` by turns; it is this one from then on. */
   async #startOwned(
     owner: string,
     limit: number | undefined,
     life: number,
-    pairs: readonly Argument[],
+    set: readonly string[],
+    kept: readonly Stored[] = [],
   ): Promise<void> {
     const { access } = this;
-    const [ttl, ...rest] = lifeArguments(life, access.maxTtl, pairs);
+    const lasting = [...pairsIn(kept.filter(({ left }) => left < 0)), ...set];
+    const ending = kept.filter(({ left }) => left >= 0);
+    const [ttl, ...rest] = lifeArguments(life, access.maxTtl, lasting);
     const most = limit === undefined ? [] : ["LIMIT", String(limit)];
     const started = access.command("OSTART", owner, 0, ttl as string, ...most, ...rest);
-    this.#token = text(await access.call(started));
+    const token = text(await access.call(started));
+    if (ending.length > 0) await this.#setEnding(token, ending);
+    this.#token = token;
     this.#signKey = 0;
     this.#phase = "stored";
-    this.payloads = new Payloads(pairs.map(String), access.serializer);
+    this.payloads = new Payloads([...lasting, ...pairsIn(ending)].map(String), access.serializer);
     this.#settled(UNCHANGED, life);
+  }
+
+  /** Give the session that was just started its payloads that end by themselves; where that fails it ends. */
+  async #setEnding(token: string, ending: readonly Stored[]): Promise<void> {
+    const { access } = this;
+    const replies = await access.send(
+      ending.map(({ name, data, left }) =>
+        access.command("PSET", token, 0, name, data, "PX", String(Math.max(1, left))),
+      ),
+    );
+    const failed = replies.find((reply) => reply instanceof Error);
+    if (!failed) return;
+    await access.send([access.command("END", token, 0)]);
+    throw failed;
   }
 }
 
-/** Stored payloads, as bytes since not all need be text, with changes: names and data by turns. */
-function changed(pairs: readonly Argument[], { set, gone }: Changes): Argument[] {
-  const replaced = new Set([...gone, ...set.filter((_, index) => index % 2 === 0)]);
-  return [...pairs.filter((_, index) => !replaced.has(String(pairs[index - (index % 2)]))), ...set];
+const bytesOf = (name: Argument): string => Buffer.from(name as string).toString("latin1");
+
+/** Names and data by turns. */
+const pairsIn = (stored: readonly Stored[]) => stored.flatMap(({ name, data }) => [name, data]);
+
+/** All payloads but for locks, of a reply whatever its shape. */
+function withoutLocks(reply: Reply): [name: Argument, data: Argument][] {
+  const flat: Argument[] = Array.isArray(reply) ? reply : Object.entries(reply as object).flat();
+  const pairs: [Argument, Argument][] = [];
+  for (let i = 0; i < flat.length; i += 2) {
+    const name = flat[i] as Argument;
+    if (!isLock(String(name))) pairs.push([name, flat[i + 1] as Argument]);
+  }
+  return pairs;
+}
+
+/** Those that these changes neither set nor delete. */
+function unchanged(stored: readonly Stored[], { set, gone }: Changes): Stored[] {
+  const changed = new Set([...gone, ...set.filter((_, index) => index % 2 === 0)]);
+  return stored.filter(({ name }) => !changed.has(String(name)));
 }

@@ -156,3 +156,32 @@ for (const { name, connect } of cluster) {
     });
   });
 }
+
+test("locks and logins read from the master, even where reads go to replicas", async () => {
+  const own = await serve("--cluster", "1", "--replicas", "1");
+  const master = await plain(own.port);
+  const known = async () => (await master.client.sendCommand(["CLUSTER", "SLOTS"]))[0].length > 3;
+  await until(known, "the master tells of its replica");
+  const replica = own.nodes.findIndex(({ role }) => role === "replica");
+  for (const name of ["redis 6, cluster", "ioredis 6, cluster"]) {
+    const { connect } = cluster.find((driver) => driver.name === name);
+    const { client, close } = await connect(own.port, { scaleReads: "slave", useReplicas: true });
+    const gate = new Gate(client, { signKeys });
+    const token = await gate.start({ payloads: { n: "0" } });
+    const loaded = async () => !(await gate.session(token)).isNew;
+    await until(loaded, "the replica has the session");
+    const session = await gate.session(token);
+    await own.tell("pause", replica);
+    const work = (async () => {
+      await session.lock("n", 60, () => session.data.n++, { wait: 1 });
+      await session.login(name);
+    })();
+    const late = new Promise((resolve) => setTimeout(resolve, 10_000, "late").unref());
+    assert.equal(await Promise.race([work, late]), undefined);
+    await own.tell("resume", replica);
+    assert.deepEqual({ ...session.data }, { n: 1 });
+    close();
+  }
+  master.close();
+  await own.stop();
+});

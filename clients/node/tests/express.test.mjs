@@ -98,6 +98,36 @@ async function application(express, options = {}, storeOptions = {}, routes = ()
   app.get("/end-all", (req, res, next) => {
     store.endAll(req.query.owner, { keep: req }).then((count) => res.send(`${count}`), next);
   });
+  app.get("/add", (req, res, next) => {
+    const add = (session) => {
+      session.n = Number(session.n ?? 0) + 1;
+    };
+    store.lock(req, "n", 60, add, { wait: 30 }).then(() => res.send("added"), next);
+  });
+  app.get("/locked", (req, res, next) => {
+    const before = req.session;
+    const { wait = "30", then, fail, ...values } = req.query;
+    Object.assign(before, values);
+    const call = (method) =>
+      new Promise((resolve, reject) => {
+        req.session[method]((error) => (error ? reject(error) : resolve()));
+      });
+    const work = async (session) => {
+      assert.equal(session, req.session);
+      const { arrived, leave } = gates.get("locked") ?? {};
+      arrived?.open();
+      await leave?.opened;
+      if (then === "login") await store.login(req, "user:locked");
+      else if (then) await call(then);
+      if (req.session) req.session.within = "saved";
+      if (fail) throw new Error("failed");
+      return { ...session, cookie: undefined };
+    };
+    const catching = fail ? (error) => res.send(error.message) : next;
+    store
+      .lock(req, "n", 60, work, { wait: Number(wait) })
+      .then((answer) => res.json(answer), catching);
+  });
   app.get("/cookie", (req, res) => res.json(req.session.cookie));
   app.get("/twice", (req, res, next) => {
     req.session.a = 1;
@@ -180,6 +210,95 @@ for (const [name, express] of [
       await browser.get("/set?a=1");
       const { a, unsaved } = await browser.json("/reload");
       assert.deepEqual([a, unsaved], ["1", undefined]);
+    });
+
+    test("lock: requests that add to one value at once lose nothing", async () => {
+      await browser.get("/set?n=0");
+      const add = async () => {
+        for (let i = 0; i < 20; i++) assert.equal((await browser.get("/add")).status, 200);
+      };
+      await Promise.all([add(), add()]);
+      assert.equal((await browser.json("/read")).n, 40);
+      assert.deepEqual(await sent(() => browser.get("/add")), [
+        ...["PDEL", "PGETALL", "PGETALL", "PMSET", "PSET", "TOUCH"],
+      ]);
+    });
+
+    test("lock: what was changed before is stored, and the work sees what others wrote", async () => {
+      await browser.get("/set?a=1&b=1");
+      const id = idOf(browser);
+      await gate.pset(id, "\0lock:n", "another's");
+      const late = browser.json("/locked?own=2");
+      await until(async () => (await gate.pgetall(id)).has("own"), "what was changed is stored");
+      await gate.pset(id, "b", '"other"');
+      await gate.pdel(id, "\0lock:n");
+      const { a, b, own } = await late;
+      assert.deepEqual([a, b, own], ["1", "other", "2"]);
+      assert.deepEqual([...(await gate.pgetall(id)).keys()].sort(), [
+        ...["a", "b", "cookie", "own", "within"],
+      ]);
+    });
+
+    test("lock: another's is waited for, and no longer than told", async () => {
+      await browser.get("/set?a=1");
+      await gate.pset(idOf(browser), "\0lock:n", "another's");
+      const { status, text } = await browser.get("/locked?wait=0");
+      assert.deepEqual([status, text], [500, "LOCKTIMEOUT"]);
+      assert.equal(String(await gate.pget(idOf(browser), "\0lock:n")), "another's");
+    });
+
+    test("lock: where the work fails its changes are forgotten, those before are not", async () => {
+      await browser.get("/set?a=1");
+      assert.equal((await browser.get("/locked?a=2&fail=1")).text, "failed");
+      assert.equal((await browser.get("/locked?a=3&fail=1&then=reload")).text, "failed");
+      const { a, within } = await browser.json("/read");
+      assert.deepEqual([a, within], ["3", undefined]);
+      assert.deepEqual([...(await gate.pgetall(idOf(browser))).keys()].sort(), ["a", "cookie"]);
+    });
+
+    test("lock: who is new has one if there is something to store", async () => {
+      const { own, within } = await browser.json("/locked?own=1");
+      assert.deepEqual([own, within], ["1", "saved"]);
+      assert.equal((await browser.json("/read")).own, "1");
+      const other = app.browser();
+      assert.deepEqual(await sent(() => other.get("/locked")), ["ADOPT"]);
+      assert.equal((await other.json("/read")).within, "saved");
+      const none = app.browser();
+      assert.deepEqual(await sent(() => none.get("/locked?fail=1")), []);
+      assert.equal(none.cookies.size, 0);
+    });
+
+    test("lock: the work may reload, regenerate, destroy, log in", async () => {
+      for (const then of ["reload", "save", "regenerate", "destroy", "login"]) {
+        await browser.get("/set?a=1");
+        const id = idOf(browser);
+        const { status, text } = await browser.get(`/locked?then=${then}`);
+        assert.equal(status, 200, `${then}: ${text}`);
+        const { a, within } = await browser.json("/read");
+        const isKept = then !== "regenerate" && then !== "destroy";
+        assert.equal(a, isKept ? "1" : undefined, then);
+        assert.equal(within, then === "destroy" ? undefined : "saved", then);
+        if (then === "reload" || then === "save") {
+          assert.equal((await gate.pgetall(id)).has("\0lock:n"), false);
+        } else {
+          await assert.rejects(gate.ttl(id), NoSession);
+        }
+        browser = app.browser();
+      }
+    });
+
+    test("lock: a session that is ended meanwhile stays ended, and the request hears of it", async () => {
+      await browser.get("/set?a=1");
+      const id = idOf(browser);
+      const slow = app.slow("locked");
+      const late = browser.get("/locked");
+      await slow.arrived.opened;
+      app.slow("locked").leave.open();
+      await gate.end(id);
+      slow.leave.open();
+      const { status, text } = await late;
+      assert.deepEqual([status, text], [500, "NOSESSION"]);
+      assert.equal(await under.client.exists(id), 0);
     });
 
     test("cookies rightly signed whose token is forged, ended or none start anew", async () => {
@@ -291,6 +410,22 @@ describe("options of express-session", () => {
     await browser.get("/read");
     assert.equal(await gate.ttl(id), 21);
     assert.deepEqual(await sent(() => browser.get("/read")), ["PGETALL", "TOUCH"]);
+  });
+
+  test("a lock leaves the cookie and the life as they are", async () => {
+    const cookie = { maxAge: 20_500, sameSite: "lax" };
+    const app = await application(express5, { cookie });
+    const browser = app.browser();
+    for (const path of ["/locked?own=1", "/locked?own=2", "/set?own=3"]) {
+      const { set } = await browser.get(path);
+      assert.match(set[0], /Expires=.*SameSite=Lax/);
+      assert.equal(await gate.ttl(idOf(browser)), 21);
+    }
+    const { originalMaxAge, sameSite } = await browser.json("/cookie");
+    assert.deepEqual([originalMaxAge, sameSite], [20_500, "lax"]);
+    const other = app.browser();
+    await other.get("/locked?fail=1");
+    assert.equal(other.cookies.size, 0);
   });
 
   test("close to the deadline that the gate sets, a request costs no more", async () => {
@@ -424,6 +559,8 @@ test("a former store's sessions live out, and a login moves them over", async ()
   const id = browser.cookies.get("connect.sid");
   assert.deepEqual(await sent(() => browser.get("/set?lang=fr")), []);
   assert.equal((await browser.json("/read")).lang, "fr");
+  assert.deepEqual(await sent(() => browser.get("/add")), []);
+  assert.equal((await browser.json("/read")).n, 1);
   assert.equal(browser.cookies.get("connect.sid"), id);
   await browser.get("/regenerate?user=Grace");
   assert.ok(gate.verify(idOf(browser)));

@@ -86,7 +86,11 @@ function failing(gate) {
     () => gate.pmset(token, {}),
     () => gate.pmget(token, ["a"]),
     () => gate.pgetall(token),
+    () => gate.pset(token, "a", "x", { ifEqual: "y", ex: 9 }),
     () => gate.pdel(token, "a"),
+    () => gate.pdel(token, "a", { ifEqual: "y" }),
+    () => gate.pttl(token, "a"),
+    () => gate.session(token).then((session) => session.lock("", 5)),
     () => gate.ppop(token, "a"),
     () => gate.ttl(token),
     () => gate.info(token),
@@ -118,9 +122,16 @@ for (const { name, connect, server } of [
       for (const signKeys of [[KEY], [OLDER], [KEY, OLDER]]) {
         const gate = new Gate(client, { signKeys });
         for (const call of failing(gate)) assertClean(everythingOf(await failed(call)), call);
+        const own = await failed(() => gate.pset(gate.mint(), "a", "x", { ex: 1, px: 1 }));
+        assertClean(everythingOf(own), "options that exclude each other");
         const session = await gate.session();
         session.data.a = 1;
-        await session.save();
+        const lock = await session.lock("cart", 60);
+        assertClean(everythingOf(lock), "a lock");
+        assertClean(everythingOf(await failed(() => session.lock("cart", 5, { wait: 0 }))), "none");
+        await lock.release();
+        await gate.end(session.token);
+        assertClean(everythingOf(await failed(() => session.lock("cart", 5))), "an ended one");
         assertClean(everythingOf(gate) + everythingOf(session), "an inspected gate or session");
       }
     });

@@ -5,22 +5,8 @@ import { serverUnderTest } from "./support/server-under-test.mjs";
 
 const signKeys = ["sign key"];
 const under = await serverUnderTest();
+const { cost } = under;
 const gate = new Gate(under.client, { signKeys, ttl: 1000 });
-
-/** How often the server read from its clients, and which commands it was sent, while `work` ran. */
-async function cost(work) {
-  const reads = async () => {
-    const [, count] = (await under.client.info("stats")).match(/total_reads_processed:(\d+)/);
-    return Number(count);
-  };
-  let trips;
-  const commands = await under.sent(async () => {
-    const earlier = await reads();
-    await work();
-    trips = (await reads()) - earlier - 1;
-  });
-  return { trips, commands };
-}
 
 async function stored(payloads) {
   return gate.start({ payloads });

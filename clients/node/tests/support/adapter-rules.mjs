@@ -55,6 +55,22 @@ export function adapterRules({ app, gate, under, idOf, read = ["PGETALL", "TOUCH
     assert.equal((await late.json("/read")).user, undefined);
   });
 
+  test("a lock is neither seen nor deleted by requests", async () => {
+    const browser = app().browser();
+    await browser.get("/set?a=1");
+    const id = idOf(browser);
+    await gate.pset(id, "\0lock:cart", "1"); // which would be shown if it were none
+    assert.equal((await browser.json("/read"))["\0lock:cart"], undefined);
+    await browser.get("/delete?name=a");
+    await browser.get("/delete?name=%00lock:cart");
+    await browser.get("/set?b=2");
+    assert.deepEqual(await sent(() => browser.get("/read")), read);
+    const all = await gate.pgetall(id);
+    assert.equal(String(all.get("\0lock:cart")), "1");
+    assert.equal(all.has("a"), false);
+    assert.equal(all.has("b"), true);
+  });
+
   test("a response of a session that was ended meanwhile does not take the place of a newer one", async () => {
     const browser = app().browser();
     await browser.get("/set?user=Ada");

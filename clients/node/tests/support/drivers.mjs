@@ -75,12 +75,12 @@ export const single = [
   },
 ];
 
-/** The same of each way to a cluster. */
+/** The same of each way to a cluster; `more` are options of its driver. */
 export const cluster = [
-  { name: "redis 5, cluster", connect: (port) => nodeRedisCluster(redis5, port) },
-  { name: "redis 6, cluster", connect: (port) => nodeRedisCluster(redis6, port) },
-  { name: "ioredis 5, cluster", connect: (port) => ioRedisCluster(ioredis5, port) },
-  { name: "ioredis 6, cluster", connect: (port) => ioRedisCluster(ioredis6, port) },
+  { name: "redis 5, cluster", connect: (port, more) => nodeRedisCluster(redis5, port, more) },
+  { name: "redis 6, cluster", connect: (port, more) => nodeRedisCluster(redis6, port, more) },
+  { name: "ioredis 5, cluster", connect: (port, more) => ioRedisCluster(ioredis5, port, more) },
+  { name: "ioredis 6, cluster", connect: (port, more) => ioRedisCluster(ioredis6, port, more) },
 ];
 
 /** The one that tests use where the driver does not matter. */

@@ -4,8 +4,10 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import * as sessiongate from "sessiongate";
 import { Gate } from "sessiongate";
+import { until } from "./wait.mjs";
 
-const { BadArgument, BadSignature, BadToken, BusyToken, NoPayload, NoSession } = sessiongate;
+const { BadArgument, BadSignature, BadToken, BusyToken, LockTimeout, NoPayload, NoSession } =
+  sessiongate;
 
 /** Names that a plain object would lose, or mistake for its own. */
 export const NAMES = [
@@ -52,7 +54,7 @@ export function commands(connect) {
     assert.deepEqual(await gate.ppop(token, name), bytes);
     await assert.rejects(gate.ppop(token, name), NoPayload);
     await assert.rejects(gate.pget(token, name), NoPayload);
-    await gate.pdel(token, "bytes");
+    assert.equal(await gate.pdel(token, "bytes"), true);
     await assert.rejects(gate.pdel(token, "bytes"), NoPayload);
     assert.deepEqual(await gate.pgetall(token), new Map());
   });
@@ -75,14 +77,108 @@ export function commands(connect) {
     assert.equal(String(await gate.pget(session.token, "__proto__")), "[1,2]");
   });
 
-  test("NX and XX", async () => {
+  test("NX, XX and IFEQ", async () => {
     const gate = await gates();
     const token = await gate.start();
     assert.equal(await gate.pset(token, "a", "1", { xx: true }), false);
     assert.equal(await gate.pset(token, "a", "1", { nx: true }), true);
     assert.equal(await gate.pset(token, "a", "2", { nx: true }), false);
     assert.equal(await gate.pset(token, "a", "3", { xx: true }), true);
-    assert.equal(String(await gate.pget(token, "a")), "3");
+    assert.equal(await gate.pset(token, "a", "4", { ifEqual: "2" }), false);
+    assert.equal(await gate.pset(token, "none", "4", { ifEqual: "2" }), false);
+    assert.equal(await gate.pset(token, "a", "4", { ifEqual: "3" }), true);
+    assert.deepEqual(await gate.pgetall(token), new Map([["a", Buffer.from("4")]]));
+  });
+
+  test("conditions compare bytes", async () => {
+    const gate = await gates();
+    const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+    const token = await gate.start({ payloads: { n: all } });
+    const others = [
+      all.subarray(0, 255),
+      Buffer.concat([all, Buffer.alloc(1)]),
+      Buffer.from(all).reverse(),
+      Buffer.alloc(1),
+      all.toString("latin1"),
+    ];
+    for (const ifEqual of others) {
+      assert.equal(await gate.pset(token, "n", "x", { ifEqual }), false);
+      assert.equal(await gate.pdel(token, "n", { ifEqual }), false);
+    }
+    assert.equal(await gate.pset(token, "n", "ä", { ifEqual: new Uint8Array(all) }), true);
+    assert.equal(await gate.pdel(token, "n", { ifEqual: "ä" }), true);
+    assert.equal(await gate.pdel(token, "n", { ifEqual: "ä" }), false);
+    await assert.rejects(gate.pget(token, "n"), NoPayload);
+  });
+
+  test("a payload may live shorter than its session", async () => {
+    const gate = await gates();
+    const token = await gate.start({ payloads: { n: "x" } });
+    const left = async (least, most) => {
+      const milliseconds = await gate.pttl(token, "n");
+      assert.ok(milliseconds > least && milliseconds <= most, `${milliseconds} ms`);
+    };
+    assert.equal(await gate.pttl(token, "n"), -1);
+    assert.equal(await gate.pset(token, "n", "x", { ex: 100 }), true);
+    await left(90_000, 100_000);
+    assert.equal(await gate.pset(token, "n", "y", { ifEqual: "x", px: 50_000 }), true);
+    await left(40_000, 50_000);
+    await gate.pset(token, "n", "z");
+    assert.equal(await gate.pttl(token, "n"), -1);
+    await gate.pset(token, "code", "417", { nx: true, px: 30 });
+    await until(async () => !(await gate.pgetall(token)).has("code"), "the payload has ended");
+    for (const method of ["pttl", "pget", "pdel", "ppop"]) {
+      await assert.rejects(gate[method](token, "code"), NoPayload);
+    }
+    assert.equal(await gate.pdel(token, "code", { ifEqual: "417" }), false);
+    assert.equal(await gate.pset(token, "code", "x", { xx: true }), false);
+    assert.equal(await gate.pset(token, "code", "418", { nx: true }), true);
+  });
+
+  test("a lock lets one at a time change a value, so nothing is lost", async () => {
+    const gate = await gates();
+    const token = await gate.start({ payloads: { n: "0" } });
+    const add = async () => {
+      for (let i = 0; i < 10; i++) {
+        const session = await gate.session(token);
+        await session.lock("n", 60, () => session.data.n++);
+      }
+    };
+    await Promise.all([add(), add()]);
+    assert.deepEqual(await gate.pgetall(token), new Map([["n", Buffer.from("20")]]));
+    const holder = await (await gate.session(token)).lock("n", 60);
+    await assert.rejects((await gate.session(token)).lock("n", 60, { wait: 0 }), LockTimeout);
+    await holder.release();
+    assert.deepEqual(await gate.pgetall(token), new Map([["n", Buffer.from("20")]]));
+  });
+
+  test("a login takes no lock along, and payloads keep the life that they have left", async () => {
+    const gate = await gates();
+    const token = await gate.start({ payloads: { n: "0", "\0lock:cart": "another's" } });
+    await gate.pset(token, "code", "417", { ex: 100 });
+    await gate.pset(token, "gone", "1", { ex: 200 });
+    const session = await gate.session(token);
+    await gate.pset(token, "late", "1", { ex: 300 });
+    await gate.pset(token, "\0lock:n", "another's", { ex: 300 });
+    session.data.n = 1;
+    delete session.data.gone;
+    await session.login("o");
+    const all = await gate.pgetall(session.token);
+    assert.deepEqual([...all.keys()].sort(), ["code", "late", "n"]);
+    assert.deepEqual({ ...session.data }, { n: 1, code: 417, late: 1 });
+    assert.equal(await gate.pttl(session.token, "n"), -1);
+    for (const [name, seconds] of [
+      ["code", 100],
+      ["late", 300],
+    ]) {
+      const left = await gate.pttl(session.token, name);
+      assert.ok(left > 1000 * (seconds - 10) && left <= 1000 * seconds, `${name}: ${left} ms`);
+    }
+    session.data.code = 418;
+    await session.login("another");
+    assert.equal(await gate.pttl(session.token, "code"), -1);
+    await session.login("another");
+    assert.deepEqual({ ...session.data }, { n: 1, code: 418, late: 1 });
   });
 
   test("INFO has numbers", async () => {
@@ -157,6 +253,18 @@ export function commands(connect) {
       [() => gate.pset(token, "", "data"), BadArgument, "ERR"],
       [() => gate.pset(token, "a".repeat(201), "data"), BadArgument, "ERR"],
       [() => gate.pset(token, "a", ""), BadArgument, "ERR"],
+      [() => gate.pset(token, "a", "x", { nx: true, xx: true }), BadArgument, "ERR"],
+      [() => gate.pset(token, "a", "x", { nx: true, ifEqual: "x" }), BadArgument, "ERR"],
+      [() => gate.pset(token, "a", "x", { xx: true, ifEqual: "" }), BadArgument, "ERR"],
+      [() => gate.pset(token, "a", "x", { ex: 1, px: 1000 }), BadArgument, "ERR"],
+      [() => gate.pset(token, "a", "x", { ex: 0 }), BadArgument, "ERR"],
+      [() => gate.pset(token, "a", "x", { ex: 1.5 }), BadArgument, "ERR"],
+      [() => gate.pset(token, "a", "x", { px: -1 }), BadArgument, "ERR"],
+      [() => gate.pset(token, "a", "x", { ifEqual: "" }), BadArgument, "ERR"],
+      [() => gate.pdel(token, "a", { ifEqual: "" }), BadArgument, "ERR"],
+      [() => gate.pttl(token, "a"), NoPayload, "NOPAYLOAD"],
+      [() => gate.pttl(gate.mint(), "a"), NoSession, "NOSESSION"],
+      [() => gate.pdel(gate.mint(), "a", { ifEqual: "x" }), NoSession, "NOSESSION"],
       [() => gate.expire(token, -1), BadArgument, "ERR"],
       [() => gate.expire(token, 1.5), BadArgument, "ERR"],
       [() => gate.start({ ttl: -1 }), BadArgument, "ERR"],

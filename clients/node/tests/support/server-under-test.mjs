@@ -20,18 +20,35 @@ export async function serverUnderTest(...args) {
     return new Map(Array.from(lines, ([, name, count]) => [name.toUpperCase(), Number(count)]));
   };
 
+  const reads = async () => {
+    const [, count] = (await client.info("stats")).match(/total_reads_processed:(\d+)/);
+    return Number(count);
+  };
+
+  /** The commands of SessionGate that the server was sent while `work` ran. */
+  async function sent(work) {
+    const earlier = await calls();
+    await work();
+    return [...(await calls())]
+      .flatMap(([name, count]) => Array(count - (earlier.get(name) ?? 0)).fill(name))
+      .sort();
+  }
+
   return {
     server,
     client,
     closers,
+    sent,
 
-    /** The commands of SessionGate that the server was sent while `work` ran. */
-    async sent(work) {
-      const earlier = await calls();
-      await work();
-      return [...(await calls())]
-        .flatMap(([name, count]) => Array(count - (earlier.get(name) ?? 0)).fill(name))
-        .sort();
+    /** That, and how often the server read from its clients meanwhile. */
+    async cost(work) {
+      let trips;
+      const commands = await sent(async () => {
+        const earlier = await reads();
+        await work();
+        trips = (await reads()) - earlier - 1;
+      });
+      return { trips, commands };
     },
 
     /** Why the tests of owners cannot run on this server; false when they can. */

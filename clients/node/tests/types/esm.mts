@@ -9,7 +9,15 @@ import Koa from "koa";
 import koaSession from "koa-session";
 import { createClient, createClientPool, createCluster, createSentinel } from "redis";
 import * as redis5 from "redis5";
-import { type Device, Gate, type Info, NoSession, type Session } from "sessiongate";
+import {
+  type Device,
+  Gate,
+  type Info,
+  type Lock,
+  LockTimeout,
+  NoSession,
+  type Session,
+} from "sessiongate";
 import { type Lost, SessionGateStore } from "sessiongate/express";
 import { SessionGateStore as FastifyStore } from "sessiongate/fastify";
 import { SessionGateStore as KoaStore } from "sessiongate/koa";
@@ -52,8 +60,23 @@ data.anything = [all, info, devices];
 try {
   await typed.save();
 } catch (error) {
-  if (error instanceof NoSession) error.code satisfies string;
+  if (error instanceof NoSession || error instanceof LockTimeout) error.code satisfies string;
 }
+
+const held: boolean = await gate.pset(token, "a", "b", { ifEqual: Buffer.alloc(1), ex: 300 });
+const deleted: boolean = await gate.pdel(token, "a", { ifEqual: "b" });
+const left: number = await gate.pttl(token, "a");
+// @ts-expect-error: a life is a number
+await gate.pset(token, "a", "b", { px: "1" });
+const answer: string = await typed.lock("user", 5, async (same) => `${same.data.user?.id}`);
+await typed.lock("user", 5, () => {}, { wait: 0.5 });
+const lock: Lock = await typed.lock("user", 5, { wait: 1 });
+await lock.release();
+{
+  await using own = await typed.lock("user", 5);
+  own.name satisfies string;
+}
+console.log(held, deleted, left, answer);
 
 const store = new SessionGateStore(gate, { legacy: new session.MemoryStore() });
 store.on("lost", ({ id, req }: Lost) => console.warn(id, req.path));
@@ -64,7 +87,9 @@ app.use(
 app.get("/", async (req, res) => {
   await store.login(req, "owner", { limit: 3 });
   await store.endAll("owner", { keep: req });
-  res.json(await store.sessions("owner", { current: req }));
+  const count: number = await store.lock(req, "cart", 5, (same) => same.cookie.path?.length ?? 0);
+  await store.lock(req, "cart", 5, async () => {}, { wait: 1 });
+  res.json([count, await store.sessions("owner", { current: req })]);
 });
 
 const server = fastify();
