@@ -163,7 +163,7 @@ def test_memory_is_as_before_when_payloads_with_lives_came_and_went(r, lasting):
     def come_and_go(payloads):
         with r.pipeline(transaction=True) as transaction:
             for n in range(payloads):
-                sg(transaction, "PSET", token, b"short %d" % n, b"d" * 50, "PX", 1)
+                sg(transaction, "PSET", token, b"short %d" % n, b"d" * 50, "PX", 100)
             transaction.execute()
         assert r.memory_usage(token, samples=0) > usages[0] + payloads * 50
         last = b"short %d" % (payloads - 1)

@@ -66,6 +66,7 @@ def test_eviction_leaves_no_session_without_its_list(make_server, replica_of, po
         before = server.sessions()
         replica.wait_synced()
         assert replica.sessions() == before
+        replica.wait_saved()  # its AOF begins with a rewrite
         for each in (server, replica):
             each.kill9()
         for each in (server, replica):
