@@ -25,8 +25,11 @@ static void was_sent(RedisModuleCtx *ctx, int outcome) {
  * costs the server one allocation, as 'l' two. */
 static struct bytes digits_of(char buffer[20], long long number) {
     char *at = buffer + 20;
-    do *--at = (char)('0' + number % 10);
-    while ((number /= 10) > 0);
+    for (uint64_t rest = (uint64_t)number, tenth;; rest = tenth) {
+        tenth = rest / 10;
+        *--at = (char)('0' + (rest - 10 * tenth));
+        if (tenth == 0) break;
+    }
     return (struct bytes){.at = at, .len = (size_t)(buffer + 20 - at)};
 }
 
