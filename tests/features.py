@@ -10,6 +10,8 @@
     ALL           each of the commands that take a token, with arguments that it accepts
     Observers     all that hears of a change of a session
     defragment    the server's active defragmentation, of every key
+    check_restarts
+                  that a server's AOF, rewritten or not, holds what the server held
 """
 
 import contextlib
@@ -147,3 +149,18 @@ def defragment(r):
     wait_for(lambda: stats()[1] >= seen + keys, 30, "every key was looked at")
     r.config_set("activedefrag", "no")
     return stats()[0] - moved
+
+
+def check_restarts(server, write):
+    """Twice call write(client, round), and kill and start the server."""
+    for round in range(2):  # from effects alone, then from a rewritten base and effects
+        write(server.client(), round)
+        held = server.sessions()
+        server.kill9()
+        server.start()
+        assert server.sessions() == held
+        server.client().bgrewriteaof()
+        server.wait_saved()
+    server.kill9()
+    server.start()  # from the rewritten base alone
+    assert server.sessions() == held

@@ -2,7 +2,7 @@
 
 import pytest
 
-from features import OWNER, info, ostart, sg, signed_v2
+from features import OWNER, check_restarts, info, ostart, sg, signed_v2
 from harness import KEY, Stream, commands_in, end, expire, is_internal, pset, signed, start
 
 AOF = {"appendonly": "yes", "appendfsync": "always", "auto_aof_rewrite_percentage": 0}
@@ -225,17 +225,7 @@ def test_a_replica_holds_what_its_master_holds_after_every_command(make_server, 
 @pytest.mark.parametrize("preamble", ["yes", "no"])
 def test_a_restarted_server_holds_what_it_held_after_every_command(make_server, preamble):
     server = make_server(aof_use_rdb_preamble=preamble, **AOF)
-    for round in range(2):  # from effects alone, then from a rewritten base and effects
-        write_everything(server.client(), round)
-        held = server.sessions()
-        server.kill9()
-        server.start()
-        assert server.sessions() == held
-        server.client().bgrewriteaof()
-        server.wait_saved()
-    server.kill9()
-    server.start()  # from the rewritten base alone
-    assert server.sessions() == held
+    check_restarts(server, write_everything)
 
 
 def numbers(*values):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from features import Observers, info, payloads, sg
+from features import Observers, check_restarts, info, payloads, sg
 from harness import (KEY, LARGEST_TTL, Stream, end, error_code, expire, pdel, pget, pset, start,
                      wait_for)
 
@@ -485,17 +485,7 @@ def test_clients_of_a_replica_hear_of_writes_by_the_alias_that_they_read_through
 @pytest.mark.parametrize("preamble", ["yes", "no"])
 def test_a_restarted_server_holds_what_it_held_over_or_not(make_server, preamble):
     server = make_server(aof_use_rdb_preamble=preamble, **AOF)
-    for _ in range(2):  # from effects alone, then from a rewritten base and effects
-        write_lives(server.client())
-        held = server.sessions()
-        server.kill9()
-        server.start()
-        assert server.sessions() == held
-        server.client().bgrewriteaof()
-        server.wait_saved()
-    server.kill9()
-    server.start()  # from the rewritten base alone
-    assert server.sessions() == held
+    check_restarts(server, lambda client, round: write_lives(client))
 
 
 def test_dump_copy_reload_and_rotation_carry_lives(server, r):
