@@ -100,6 +100,27 @@ static bool read_payload(struct rest *rest, struct payload *payload) {
     return true;
 }
 
+/* Takes over the entries of a session that will be packed: what was checked in place is the block.
+ * Each is searched for among those before it, as in a block that ends there. */
+static bool unpack_block(struct packed *packed, struct rest rest, uint32_t at_most) {
+    const uint8_t *entries = rest.at;
+    struct packed seen = {.block = (uint8_t *)entries};
+    while (rest.len > 0) {
+        struct payload payload, same;
+        size_t at;
+        if (seen.payloads == at_most || !read_payload(&rest, &payload) ||
+            packed_find(&seen, payload.name, payload.name_len, &at, &same))
+            return false;
+        seen.payloads++;
+        seen.has_lives |= payload.ends_at != 0;
+        seen.len = (uint16_t)(rest.at - entries);
+    }
+    *packed = seen;
+    packed->block = memory.alloc(seen.len);
+    memcpy(packed->block, entries, seen.len);
+    return true;
+}
+
 static bool unpack_entries(struct session *session, struct rest rest) {
     struct payload payload;
     while (rest.len > 0)
@@ -131,6 +152,8 @@ bool chunk_unpack_first(struct session **session, const uint8_t *chunk, size_t c
     *payloads = (uint32_t)announced & ~IS_OWNED;
     if (*payloads > SESSION_PAYLOADS_MAX) return false;
     if (announced & IS_OWNED && !unpack_owner(session, &rest)) return false;
+    if (*payloads <= PACKED_PAYLOADS && rest.len > 0 && rest.len <= PACKED_BYTES)
+        return unpack_block(&(*session)->packed, rest, *payloads);
     return unpack_entries(*session, rest);
 }
 

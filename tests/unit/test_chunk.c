@@ -330,6 +330,34 @@ static void a_buffer_that_is_large_enough_is_kept(void **state) {
     session_free(session);
 }
 
+/* Whether payloads are accepted behind a head that announces so many: the session is then whole,
+ * and packs to the same bytes again. */
+static bool unpacks_first(const uint8_t *payloads, size_t len, uint8_t announced) {
+    uint8_t chunk[4 + PACKED_BYTES] = {0, 0, 0, announced};
+    memcpy(chunk + 4, payloads, len);
+    struct session *session = session_create();
+    uint32_t told;
+    bool accepted =
+        chunk_unpack_first(&session, fence_before_end(fence, chunk, 4 + len), 4 + len, &told);
+    assert_int_equal(told, announced);
+    assert_whole(session);
+    assert_int_equal(session_memory(session), counted.bytes);
+    if (accepted && session_payloads(session) == announced)
+        assert_packs_to(chunk_pack_first, session, chunk, 4 + len);
+    session_free(session);
+    return accepted;
+}
+
+/* That few payloads, which are taken over as a block, are accepted behind a head when they are
+ * without one, and when it announces as many or more. */
+static void assert_first_alike(const uint8_t *chunk, size_t chunk_len, uint32_t payloads) {
+    if (chunk_len == 0 || chunk_len > PACKED_BYTES || payloads > PACKED_PAYLOADS) return;
+    assert_int_equal(unpacks_first(chunk, chunk_len, PACKED_PAYLOADS), payloads > 0);
+    if (payloads == 0) return;
+    assert_true(unpacks_first(chunk, chunk_len, (uint8_t)payloads));
+    assert_false(unpacks_first(chunk, chunk_len, (uint8_t)(payloads - 1)));
+}
+
 /* Whether a chunk is accepted, which lies against a page that cannot be read. If so, the session is
  * whole and packs to the same bytes again. */
 static bool unpacks(const uint8_t *chunk, size_t chunk_len) {
@@ -338,7 +366,9 @@ static bool unpacks(const uint8_t *chunk, size_t chunk_len) {
     assert_whole(session);
     assert_int_equal(session_memory(session), counted.bytes);
     if (accepted) assert_packs_to(chunk_pack, session, chunk, chunk_len);
+    uint32_t payloads = accepted ? session_payloads(session) : 0;
     session_free(session);
+    assert_first_alike(chunk, chunk_len, payloads);
     return accepted;
 }
 
