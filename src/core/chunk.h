@@ -16,6 +16,7 @@
 
 #define CHUNK_BYTES (64U * 1024)
 #define CHUNK_HEAD_MAX (5 * NUMBER_MAX + SESSION_OWNER_MAX)
+#define CHUNK_PACKED_MAX (CHUNK_HEAD_MAX + PACKED_BYTES) /* of a packed session, which has one */
 
 /* Packs the next chunk of a walk into *buffer, a block of *capacity bytes from memory.alloc (or
  * NULL and 0) that is made larger as needed and stays the caller's to free. Returns its length; 0

@@ -185,11 +185,11 @@ static void rewrite_large(RedisModuleIO *aof, RedisModuleString *token,
 
 /* Nearly all sessions are packed, and need no block of their own to be written from. */
 void effects_rewrite(RedisModuleIO *aof, RedisModuleString *token, const struct session *session) {
-    uint8_t small[CHUNK_HEAD_MAX + PACKED_BYTES], *chunk = small;
-    if (CHUNK_HEAD_MAX + session_entry_bytes(session) > sizeof small) {
+    if (!session_is_packed(session)) {
         rewrite_large(aof, token, session);
         return;
     }
+    uint8_t small[CHUNK_PACKED_MAX], *chunk = small;
     struct session_cursor cursor = {0};
     size_t capacity = sizeof small;
     size_t len = chunk_pack_first(session, &cursor, &chunk, &capacity);

@@ -136,16 +136,18 @@ static void *rdb_load(RedisModuleIO *rdb, int format) {
     return NULL;
 }
 
+/* Nearly all sessions are packed, and need no block of their own to be written from. */
 static void rdb_save(RedisModuleIO *rdb, void *value) {
+    bool is_packed = session_is_packed(value);
+    uint8_t small[CHUNK_PACKED_MAX], *buffer = is_packed ? small : NULL;
+    size_t capacity = is_packed ? sizeof small : 0;
     struct session_cursor cursor = {0};
-    uint8_t *buffer = NULL;
-    size_t capacity = 0;
     size_t len = chunk_pack_first(value, &cursor, &buffer, &capacity);
     while (len > 0) {
         RedisModule_SaveStringBuffer(rdb, (const char *)buffer, len);
         len = chunk_pack(value, &cursor, &buffer, &capacity);
     }
-    memory.free(buffer);
+    if (!is_packed) memory.free(buffer);
 }
 
 static void aof_rewrite(RedisModuleIO *aof, RedisModuleString *key, void *value) {
