@@ -8,6 +8,7 @@
 #define IS_OWNED (UINT32_C(1) << 25) /* above SESSION_PAYLOADS_MAX */
 
 _Static_assert(SESSION_PAYLOADS_MAX < IS_OWNED, "the mark of an owner is no number of payloads");
+_Static_assert(CHUNK_PACKED_MAX < CHUNK_BYTES, "a packed session is one chunk");
 
 /* What of a chunk was not read yet. */
 struct rest {
@@ -100,8 +101,8 @@ static bool read_payload(struct rest *rest, struct payload *payload) {
     return true;
 }
 
-/* Takes over the entries of a session that will be packed: what was checked in place is the block.
- * Each is searched for among those before it, as in a block that ends there. */
+/* Takes over the entries of a first chunk that fit a block: what was checked in place is copied as
+ * it is. Each is searched for among those before it, as in a block that ends there. */
 static bool unpack_block(struct packed *packed, struct rest rest, uint32_t at_most) {
     const uint8_t *entries = rest.at;
     struct packed seen = {.block = (uint8_t *)entries};

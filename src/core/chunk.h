@@ -34,7 +34,8 @@ __attribute__((warn_unused_result)) bool chunk_unpack(struct session *session, c
                                                       size_t chunk_len);
 
 /* The same for the first chunk, into a new session that is nobody's, which may move: sets the times
- * and the owner too, and tells how many payloads all chunks have. */
+ * and the owner too, and tells how many payloads all chunks have. Where that are few, more than so
+ * many are too many here already; else the caller has to compare. */
 __attribute__((warn_unused_result)) bool chunk_unpack_first(struct session **session,
                                                             const uint8_t *chunk, size_t chunk_len,
                                                             uint32_t *payloads);

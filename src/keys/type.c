@@ -147,7 +147,7 @@ static void rdb_save(RedisModuleIO *rdb, void *value) {
         RedisModule_SaveStringBuffer(rdb, (const char *)buffer, len);
         len = chunk_pack(value, &cursor, &buffer, &capacity);
     }
-    if (!is_packed) memory.free(buffer);
+    if (buffer != small) memory.free(buffer);
 }
 
 static void aof_rewrite(RedisModuleIO *aof, RedisModuleString *key, void *value) {

@@ -372,6 +372,58 @@ static bool unpacks(const uint8_t *chunk, size_t chunk_len) {
     return accepted;
 }
 
+/* Unpacks what a session packs to into another, which takes a block or a table as it does, and is
+ * as good to be changed. */
+static void assert_unpacks_alike(struct session *session) {
+    struct session_cursor cursor = {0};
+    uint8_t *buffer = NULL;
+    size_t capacity = 0, len = chunk_pack_first(session, &cursor, &buffer, &capacity);
+    struct session *copy = session_create();
+    uint32_t payloads;
+    assert_true(chunk_unpack_first(&copy, buffer, len, &payloads));
+    memory.free(buffer);
+    assert_int_equal(session_is_packed(copy), session_is_packed(session));
+    assert_int_equal(session_memory(copy), session_memory(session));
+    assert_same_payloads(session, copy);
+    assert_true(put_text(copy, "one more", "data"));
+    assert_true(session_delete(copy, "one more", 8));
+    assert_same_payloads(session, copy);
+    session_free(copy);
+    session_free(session);
+}
+
+static void a_session_unpacks_to_a_block_or_a_table_as_it_was(void **state) {
+    (void)state;
+    for (uint32_t payloads = PACKED_PAYLOADS - 1; payloads <= PACKED_PAYLOADS + 1; payloads++) {
+        assert_unpacks_alike(session_of_numbers(payloads));
+        assert_unpacks_alike(session_of_lives(payloads));
+    }
+    static const uint8_t data[PACKED_BYTES];
+    for (size_t bytes = PACKED_BYTES - 1; bytes <= PACKED_BYTES + 1; bytes++) {
+        struct session *session = session_create();
+        put_bytes(session, "a", 1, data, 4001); /* 4005 with its lengths */
+        put_bytes(session, "bc", 2, data, bytes - 4005 - 4);
+        assert_int_equal(session_is_packed(session), bytes <= PACKED_BYTES);
+        assert_unpacks_alike(session);
+    }
+}
+
+/* A block that was taken over goes on with further chunks, which must have what it lacks. */
+static void a_block_that_was_taken_over_takes_further_chunks(void **state) {
+    (void)state;
+    struct session *session = session_create();
+    uint32_t payloads;
+    assert_true(
+        chunk_unpack_first(&session, (const uint8_t *)"\0\0\0\3\1\1ad\1\1bd", 12, &payloads));
+    assert_int_equal(payloads, 3);
+    assert_int_equal(session_payloads(session), 2);
+    assert_false(chunk_unpack(session, (const uint8_t *)"\1\1bd", 4));
+    assert_true(chunk_unpack(session, (const uint8_t *)"\1\1cd", 4));
+    assert_int_equal(session_payloads(session), 3);
+    assert_whole(session);
+    session_free(session);
+}
+
 /* A chunk being made by hand; what its heads say need not be so. */
 struct chunk {
     uint8_t bytes[512];
@@ -708,6 +760,8 @@ int main(void) {
         SESSION_TEST(a_chunk_ends_with_the_payload_that_fills_it),
         SESSION_TEST(every_chunk_but_the_last_is_full_and_none_is_fuller),
         SESSION_TEST(a_buffer_that_is_large_enough_is_kept),
+        SESSION_TEST(a_session_unpacks_to_a_block_or_a_table_as_it_was),
+        SESSION_TEST(a_block_that_was_taken_over_takes_further_chunks),
         SESSION_TEST(a_truncated_chunk_is_refused_unless_cut_between_payloads),
         SESSION_TEST(a_life_that_ends_at_no_time_is_refused_wherever_it_stands),
         SESSION_TEST(a_second_life_and_one_without_a_payload_are_refused),

@@ -53,21 +53,37 @@ const FIRST_WAIT_MS = 4;
 const LONGEST_WAIT_MS = 512;
 const REPEATS = 10;
 
-/** So many verified tokens are remembered; then all are forgotten. */
-const MOST_VERIFIED = 1000;
+/** So many tokens are remembered, at some 250 bytes each; then all are forgotten. */
+const MOST_KNOWN = 10_000;
+
+/**
+ * For so long is relied on what a refresh answered. Another process may have given the session a shorter life
+ * since: one of 10 s or more would not be refreshed again earlier, as MINAGE counts as half of it at most.
+ */
+const FRESH_FOR_MS = 5000;
+
+/** What is known of a token that was verified lately. Times are on the clock of `performance`. */
+interface Known {
+  readonly verified: Verified;
+  /** Until then a refresh of its session changes nothing. */
+  freshUntil: number;
+  /** When the session ends, as its last refresh answered. */
+  endsAt: number;
+}
 
 export class Access {
   readonly ttl: number;
   readonly maxTtl: number | undefined;
   readonly serializer: Serializer;
-  readonly #minAge: string;
+  /** The age in seconds from which a load refreshes a session. */
+  readonly #minAge: number;
   readonly #driver: Driver;
   readonly #format: TokenFormat;
   /** The keys twice: to verify with, and to send. Neither shows its bytes. */
   readonly #verifying: readonly KeyObject[];
   readonly #sending: readonly Buffer[];
-  /** Tokens that were verified lately, whole, and what was found. */
-  readonly #verified = new Map<string, Verified>();
+  /** Tokens that were verified lately, whole. */
+  readonly #known = new Map<string, Known>();
 
   constructor(client: Client, options: GateOptions) {
     const {
@@ -99,7 +115,7 @@ export class Access {
     this.#format = tokenFormat;
     this.ttl = ttl;
     this.maxTtl = maxTtl;
-    this.#minAge = String(Math.min(refresh, Math.floor(ttl / 10)));
+    this.#minAge = Math.min(refresh, Math.floor(ttl / 10));
     this.serializer = serializer;
   }
 
@@ -121,15 +137,15 @@ export class Access {
 
   verify(token: unknown): Verified | undefined {
     // A visitor's requests come in bursts: what was verified a moment ago is not computed again.
-    const known = this.#verified.get(token as string);
-    if (known) return known;
+    const known = this.#known.get(token as string);
+    if (known) return known.verified;
     const form = formOf(token);
     if (!form) return undefined;
     const position = signedBy(token as string, form, this.#verifying);
     if (position < 0) return undefined;
     const verified = Object.freeze({ position, form });
-    if (this.#verified.size >= MOST_VERIFIED) this.#verified.clear();
-    this.#verified.set(token as string, verified);
+    if (this.#known.size >= MOST_KNOWN) this.#known.clear();
+    this.#known.set(token as string, { verified, freshUntil: 0, endsAt: 0 });
     return verified;
   }
 
@@ -178,14 +194,33 @@ export class Access {
     };
   }
 
-  /** What each load sends: for the payloads, and for the refresh that is due now and then. */
-  loading(token: string, position: number): Command[] {
-    return [this.payloadsOf(token, position), this.refreshing(token, position)];
+  /** The seconds that a session has left while a refresh would change nothing; undefined: it may be due. */
+  freshLeft(token: string, now: number): number | undefined {
+    const known = this.#known.get(token);
+    return known && now < known.freshUntil ? (known.endsAt - now) / 1000 : undefined;
+  }
+
+  /**
+   * A refresh that was asked for at that time answered that so many seconds are left. Of a session with the gate's
+   * own life that tells its age; until it is `refresh` old there is nothing to ask for, whoever refreshes it.
+   */
+  refreshed(token: string, asked: number, left: number): void {
+    const known = this.#known.get(token);
+    if (!known || left > this.ttl) return;
+    const due = 1000 * (this.#minAge - (this.ttl - left));
+    known.freshUntil = asked + Math.min(due, FRESH_FOR_MS);
+    known.endsAt = asked + 1000 * left;
+  }
+
+  /** The session's life was changed here. */
+  lifeChanged(token: string): void {
+    const known = this.#known.get(token);
+    if (known) known.freshUntil = 0;
   }
 
   /** The refresh alone, which also tells whether the session lives. */
   refreshing(token: string, position: number): Command {
-    return this.command("TOUCH", token, position, "MINAGE", this.#minAge);
+    return this.command("TOUCH", token, position, "MINAGE", String(this.#minAge));
   }
 
   /** Send together; each command is answered with its reply or with its error, none of which is thrown. */

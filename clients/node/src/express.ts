@@ -1,6 +1,6 @@
 /** A store for express-session, on Express 4 and 5. */
 import type { Request } from "express";
-import { type SessionData, Store } from "express-session";
+import { Cookie, type SessionData, Store } from "express-session";
 import type { Access } from "./access.js";
 import { NoSession } from "./errors.js";
 import { accessOf, type Device, type Gate } from "./gate.js";
@@ -25,11 +25,11 @@ export interface Lost {
   req: Request;
 }
 
-/** What express-session writes of a cookie. */
-const COOKIE = new Set([
-  ...["originalMaxAge", "expires", "httpOnly", "path", "domain", "secure", "sameSite"],
-  ...["priority", "partitioned"],
-]);
+/** What express-session writes of a cookie, but for its life. */
+const COOKIE_OPTIONS = [
+  ...["httpOnly", "path", "domain", "secure", "sameSite", "priority", "partitioned"],
+] as const;
+const COOKIE: ReadonlySet<string> = new Set(["originalMaxAge", "expires", ...COOKIE_OPTIONS]);
 
 /** What cookie.js counts off `maxAge` while a request runs is no change of it. */
 const DRIFT_MS = 100;
@@ -123,14 +123,13 @@ export class SessionGateStore extends Store {
       return;
     }
     const held = this.#heldOf(id, session);
-    if (held && !held.state.isStored) {
-      callback();
-      return;
-    }
     settle(
       () => {
+        if (held && (!held.state.isStored || isAsLoaded(session.cookie, held))) return undefined;
         const { cookie, life } = this.#cookieOf(session, held);
-        return held ? held.touch({ cookie }, life) : this.#gate.expire(id, life);
+        if (!held) return this.#gate.expire(id, life);
+        held.willStore(cookie);
+        return held.touch({ cookie }, life);
       },
       (error) => callback(error instanceof NoSession ? undefined : error),
     );
@@ -289,6 +288,7 @@ export class SessionGateStore extends Store {
     const values = state.payloads.values();
     const held = new Held(state, Object.keys(values));
     const cookie = cookieFrom(values.cookie);
+    held.cookie = { ...cookie };
     held.maxAge = cookie.originalMaxAge;
     if (held.maxAge !== null) {
       state.life = secondsOf(held.maxAge);
@@ -302,7 +302,7 @@ export class SessionGateStore extends Store {
 
   #save(held: Held, session: SessionData): Promise<void> | undefined {
     const { cookie, life } = this.#cookieOf(session, held);
-    held.maxAge = cookie.originalMaxAge;
+    held.willStore(cookie);
     return held.save({ ...session, cookie }, life);
   }
 
@@ -314,11 +314,24 @@ export class SessionGateStore extends Store {
     const stored = held?.maxAge;
     const { originalMaxAge } = cookie;
     if (typeof originalMaxAge !== "number") return { cookie, life: this.#access.ttl };
-    if (stored != null && originalMaxAge <= stored && stored - originalMaxAge < DRIFT_MS) {
-      cookie.originalMaxAge = stored;
-    }
+    if (stored != null && isDrift(originalMaxAge, stored)) cookie.originalMaxAge = stored;
     return { cookie, life: secondsOf(cookie.originalMaxAge as number) };
   }
+}
+
+/** Whether a `maxAge` that was stored has come to this one by itself. */
+const isDrift = (maxAge: number, stored: number) => maxAge <= stored && stored - maxAge < DRIFT_MS;
+
+/** Whether a touch would send nothing: to compare its cookie with the loaded one is less than to write it. */
+function isAsLoaded(cookie: SessionData["cookie"], held: Held): boolean {
+  const { cookie: loaded, maxAge, state } = held;
+  if (!loaded || !(cookie instanceof Cookie) || state.isRefreshDue) return false;
+  const shown = cookie as unknown as Record<string, unknown>;
+  const { originalMaxAge } = cookie as SessionData["cookie"];
+  const isLife =
+    originalMaxAge === maxAge ||
+    (originalMaxAge != null && maxAge != null && isDrift(originalMaxAge, maxAge));
+  return isLife && COOKIE_OPTIONS.every((name) => shown[name] === loaded[name]);
 }
 
 /**

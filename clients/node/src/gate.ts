@@ -172,7 +172,11 @@ export class Gate {
 
   /** Set the remaining life, in seconds. 0 ends the session. */
   async expire(token: string, ttl: number): Promise<void> {
-    await this.#call("EXPIRE", token, [String(ttl)]);
+    try {
+      await this.#call("EXPIRE", token, [String(ttl)]);
+    } finally {
+      this.#access.lifeChanged(token); // also where the reply was lost
+    }
   }
 
   /** Restore the life, unless that was done less than `minAge` seconds ago, and return the seconds left. */

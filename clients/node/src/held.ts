@@ -44,6 +44,8 @@ export class Held {
   seen: Iterable<string>;
   /** The cookie's life as it is stored, in milliseconds, null or undefined where it has none. */
   maxAge: number | null | undefined;
+  /** The cookie as it was loaded, as long as it is that which is stored. */
+  cookie: Readonly<Record<string, unknown>> | undefined;
 
   constructor(state: SessionState, seen: Iterable<string> = []) {
     this.state = state;
@@ -56,6 +58,12 @@ export class Held {
     const state = await SessionState.load(access, id);
     if (state) return new Held(state, [...state.payloads.names()]);
     return new Held(SessionState.fresh(access, id, signKey));
+  }
+
+  /** From now on that cookie may be the one that is stored. */
+  willStore(cookie: { originalMaxAge: number | null }): void {
+    this.maxAge = cookie.originalMaxAge;
+    this.cookie = undefined;
   }
 
   /** Save all values; undefined, at once, where there is nothing to send. A life of 0 ends it. */
@@ -90,7 +98,7 @@ export function secondsOf(maxAge: number): number {
   return Math.max(0, Math.ceil(maxAge / 1000));
 }
 
-/** Call back when it is done; at once when there is nothing to do. */
+/** Call back when it is done: never before this returns, as with Node's own functions. */
 export function settle(
   start: () => Promise<unknown> | undefined,
   callback: (error?: unknown) => void,
@@ -99,11 +107,11 @@ export function settle(
   try {
     running = start();
   } catch (error) {
-    callback(error); // a value that cannot be stored
+    process.nextTick(callback, error); // a value that cannot be stored
     return;
   }
   if (running) running.then(() => callback(), callback);
-  else callback();
+  else process.nextTick(callback);
 }
 
 /** End the session of what may be a token; undefined, at once, where it is none. One that is over stays so. */

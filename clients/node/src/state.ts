@@ -66,12 +66,17 @@ export class SessionState {
     const verified = access.verify(token);
     if (!verified) return Promise.resolve(undefined);
     const signKey = verified.position;
-    return access.send(access.loading(token as string, signKey)).then(([payloads, left]) => {
+    const commands = [access.payloadsOf(token as string, signKey)];
+    const asked = performance.now();
+    const known = access.freshLeft(token as string, asked);
+    if (known === undefined) commands.push(access.refreshing(token as string, signKey));
+    return access.send(commands).then(([payloads, refresh]) => {
       if (payloads instanceof NoSession) return undefined;
       if (payloads instanceof Error) throw payloads;
       // What is wrong with the refresh (a replica, out of memory) is no matter of who only reads.
-      const seconds = left instanceof Error ? undefined : Number(left);
-      return new SessionState(access, token as string, signKey, payloads, seconds);
+      const told = refresh === undefined || refresh instanceof Error ? undefined : Number(refresh);
+      if (told !== undefined) access.refreshed(token as string, asked, told);
+      return new SessionState(access, token as string, signKey, payloads, known ?? told);
     });
   }
 
@@ -92,6 +97,11 @@ export class SessionState {
   /** Seconds left when it was loaded, where that is known. */
   get left(): number | undefined {
     return this.#left;
+  }
+
+  /** Whether a save refreshes it: the refresh of the load goes by the gate's ttl, and its own life may be shorter. */
+  get isRefreshDue(): boolean {
+    return this.life < this.access.ttl && this.#left !== undefined && this.#left < 0.9 * this.life;
   }
 
   /**
@@ -347,9 +357,9 @@ export class SessionState {
     if (changes.set.length > 0) commands.push(this.#command("PMSET", ...changes.set));
     for (const name of changes.gone) commands.push(this.#command("PDEL", name));
     if (life !== this.life) {
+      this.access.lifeChanged(this.token); // now, since whether it is may never be known; and when it is, again
       commands.push(this.#command("EXPIRE", String(life)));
-    } else if (life < this.access.ttl && this.#left !== undefined && this.#left < 0.9 * life) {
-      // The refresh of the load goes by the gate's ttl, which is longer than this session's own.
+    } else if (this.isRefreshDue) {
       commands.push(this.#command("TOUCH", "MINAGE", String(Math.floor(life / 10))));
     }
     return commands;
@@ -357,6 +367,7 @@ export class SessionState {
 
   #settled(changes: Changes, life: number): void {
     this.payloads.apply(changes);
+    if (life !== this.life) this.access.lifeChanged(this.token);
     this.life = life;
     this.#left = undefined;
   }

@@ -92,7 +92,8 @@ beforeEach(() => {
   browser = app.browser();
 });
 
-adapterRules({ app: () => app, gate, under, idOf });
+// Its lives are longer than the gate's, so that each load asks for the refresh.
+adapterRules({ app: () => app, gate, under, idOf, load: ["PGETALL", "TOUCH"] });
 
 test("regenerate gives another id, and the old one is dead", async () => {
   await browser.get("/set?a=1");

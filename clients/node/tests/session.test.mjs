@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BadArgument, BadPayload, Gate, NoSession } from "sessiongate";
 import { serverUnderTest } from "./support/server-under-test.mjs";
+import { until } from "./support/wait.mjs";
 
 const signKeys = ["sign key"];
 const under = await serverUnderTest();
@@ -253,6 +254,38 @@ test("a load refreshes the life when that is due, not more than once in `refresh
   await under.client.expire(fresh, 970);
   await gate.session(fresh);
   assert.ok((await gate.ttl(fresh)) <= 970, "30 s of 60 are over");
+});
+
+test("a refresh that would change nothing is not asked for again", async () => {
+  const loads = (loading, token) => under.sent(() => loading.session(token));
+  const own = new Gate(under.client, { signKeys, ttl: 1000, refresh: 2 });
+  const token = await own.start();
+  const since = performance.now();
+  assert.deepEqual(await loads(own, token), ["PGETALL", "TOUCH"]);
+  assert.deepEqual(await loads(own, token), ["PGETALL"]);
+  await until(async () => (await loads(own, token)).includes("TOUCH"), "a refresh that is due");
+  assert.ok(performance.now() - since > 1900);
+
+  const old = await gate.start({ ttl: 1000 });
+  await under.client.expire(old, 935);
+  assert.deepEqual(await loads(gate, old), ["PGETALL", "TOUCH"], "65 s are over, of 60");
+  assert.deepEqual(await loads(gate, old), ["PGETALL"]);
+  await gate.expire(old, 990);
+  assert.deepEqual(await loads(gate, old), ["PGETALL", "TOUCH"]);
+});
+
+test("where a refresh may be due at any time, each load asks for one", async () => {
+  const always = new Gate(under.client, { signKeys, ttl: 1000, refresh: 0 });
+  const lives = [
+    [always, await gate.start({ ttl: 1000 })],
+    [gate, await gate.start({ ttl: 500 })],
+    [gate, await gate.start({ ttl: 2000 })],
+    [gate, await gate.start({ ttl: 1000, maxTtl: 500 })],
+  ];
+  for (const [own, token] of lives) {
+    const twice = () => own.session(token).then(() => own.session(token));
+    assert.deepEqual(await under.sent(twice), ["PGETALL", "PGETALL", "TOUCH", "TOUCH"]);
+  }
 });
 
 test("a refresh that fails does not fail the load", async () => {
