@@ -215,24 +215,31 @@ static void the_owner_of_a_session_stands_behind_the_numbers_of_its_head(void **
     session_free(copy);
 }
 
-static void an_owner_with_the_longest_label_and_many_payloads_packs_and_unpacks(void **state) {
-    (void)state;
-    char label[SESSION_OWNER_MAX];
-    for (size_t i = 0; i < sizeof label; i++) label[i] = (char)i;
-    struct session *session = session_own(session_create(), label, sizeof label);
-    for (uint32_t n = 0; n < 20000; n++) put_bytes(session, &n, sizeof n, "data", 4);
+/* What all chunks of a session unpack to. */
+static struct session *unpacked(const struct session *session) {
     struct session_cursor cursor = {0};
     uint8_t *buffer = NULL;
     size_t capacity = 0, len = chunk_pack_first(session, &cursor, &buffer, &capacity);
     struct session *copy = session_create();
     uint32_t payloads;
     assert_true(chunk_unpack_first(&copy, buffer, len, &payloads));
-    assert_int_equal(payloads, 20000);
-    assert_true(session_is_of(copy, label, sizeof label));
+    assert_int_equal(payloads, session_payloads(session));
     while ((len = chunk_pack(session, &cursor, &buffer, &capacity)) > 0)
         assert_true(chunk_unpack(copy, buffer, len));
-    assert_same_payloads(session, copy);
     memory.free(buffer);
+    return copy;
+}
+
+static void an_owner_with_the_longest_label_and_many_payloads_packs_and_unpacks(void **state) {
+    (void)state;
+    char label[SESSION_OWNER_MAX];
+    for (size_t i = 0; i < sizeof label; i++) label[i] = (char)i;
+    struct session *session = session_own(session_create(), label, sizeof label);
+    for (uint32_t n = 0; n < 20000; n++) put_bytes(session, &n, sizeof n, "data", 4);
+    struct session *copy = unpacked(session);
+    assert_int_equal(session_payloads(copy), 20000);
+    assert_true(session_is_of(copy, label, sizeof label));
+    assert_same_payloads(session, copy);
     session_free(session);
     session_free(copy);
 }
@@ -375,13 +382,7 @@ static bool unpacks(const uint8_t *chunk, size_t chunk_len) {
 /* Unpacks what a session packs to into another, which takes a block or a table as it does, and is
  * as good to be changed. */
 static void assert_unpacks_alike(struct session *session) {
-    struct session_cursor cursor = {0};
-    uint8_t *buffer = NULL;
-    size_t capacity = 0, len = chunk_pack_first(session, &cursor, &buffer, &capacity);
-    struct session *copy = session_create();
-    uint32_t payloads;
-    assert_true(chunk_unpack_first(&copy, buffer, len, &payloads));
-    memory.free(buffer);
+    struct session *copy = unpacked(session);
     assert_int_equal(session_is_packed(copy), session_is_packed(session));
     assert_int_equal(session_memory(copy), session_memory(session));
     assert_same_payloads(session, copy);

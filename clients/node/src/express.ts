@@ -335,8 +335,8 @@ function isAsLoaded(cookie: SessionData["cookie"], held: Held): boolean {
 }
 
 /**
- * The cookie that was just read, to be written into: to take a copy first would double the time of all this.
- * Another program may have stored it, and what else it has would take the place of the cookie's methods.
+ * The cookie that was just read, to be written into. Another program may have stored it, and what else it has
+ * would take the place of the cookie's methods.
  */
 function cookieFrom(value: unknown): SessionData["cookie"] {
   const cookie = (typeof value === "object" && value ? value : {}) as SessionData["cookie"];

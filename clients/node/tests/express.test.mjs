@@ -82,6 +82,15 @@ async function application(express, options = {}, storeOptions = {}, routes = ()
     if (req.query.write) req.session.written = true;
     res.send("set");
   });
+  app.get("/there-and-back", (req, res, next) => {
+    const { maxAge } = req.query;
+    req.session.cookie.maxAge = Number(maxAge);
+    store.touch(req.sessionID, req.session, (error) => {
+      req.session.cookie.maxAge = 60_000;
+      if (error) next(error);
+      else res.send("set");
+    });
+  });
   app.get("/same-site", (req, res) => {
     req.session.cookie.sameSite = "strict";
     res.send("set");
@@ -425,6 +434,15 @@ describe("options of express-session", () => {
     await under.client.expire(id, 15); // not half of it is over, which the load asks for, but a tenth
     assert.deepEqual(await sent(() => browser.get("/read")), ["PGETALL", "TOUCH", "TOUCH"]);
     assert.equal(await gate.ttl(id), 21);
+  });
+
+  test("a life that a touch by hand has stored can be changed back in the same request", async () => {
+    const app = await application(express5, { cookie: { maxAge: 60_000 } });
+    const browser = app.browser();
+    await browser.get("/set?a=1");
+    await browser.get("/there-and-back?maxAge=30000");
+    assert.equal(await gate.ttl(idOf(browser)), 60);
+    assert.equal((await browser.json("/cookie")).originalMaxAge, 60_000);
   });
 
   test("a lock leaves the cookie and the life as they are", async () => {
